@@ -1,0 +1,24 @@
+"""Airflow's environment for every test, set before anything imports Airflow."""
+
+import atexit
+import os
+import shutil
+import tempfile
+
+from hypothesis import settings
+
+AIRFLOW_HOME = tempfile.mkdtemp(prefix="airflow-src-provider-tests-")
+atexit.register(shutil.rmtree, AIRFLOW_HOME, ignore_errors=True)
+
+for name in [name for name in os.environ if name.startswith(("AIRFLOW__", "AIRFLOW_CONN_", "AIRFLOW_VAR_"))]:
+    del os.environ[name]
+os.environ |= {
+    "AIRFLOW_HOME": AIRFLOW_HOME,
+    "AIRFLOW__CORE__UNIT_TEST_MODE": "True",
+    "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+    "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{AIRFLOW_HOME}/airflow.db",
+}
+
+# A first call that imports something is slow, which is no defect; in CI a red run must be repeatable.
+settings.register_profile("project", deadline=None, derandomize=bool(os.environ.get("CI")))
+settings.load_profile("project")
