@@ -1,0 +1,1 @@
+"""Clients of both services. Nothing in here knows Airflow."""

@@ -1,0 +1,304 @@
+"""The request budget of one token: everybody who uses the token asks here before each request.
+
+Two parts work together. The *log* (see :mod:`~airflow_src_provider.client.stores`) admits no more requests per window
+than the service allows. The *gate* is one moment shared by all: nobody sends before it. It closes when the server says
+that the allowance is nearly gone, or has refused a request; so requests that others make with the same token are
+respected too.
+"""
+
+from __future__ import annotations
+
+import email.utils
+import hashlib
+import logging
+import random
+import threading
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import urlsplit
+
+from airflow_src_provider.client.stores import FileStore, MemoryStore, RedisStore, Store, StoreDownError
+from airflow_src_provider.exceptions import BudgetWaitError, InvalidInputError
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+FALLBACK_SHARE = 0.1
+STORE_RETRY = 5.0
+QUIET_WAIT = 2.0
+
+
+@dataclass(frozen=True)
+class BudgetSettings:
+    """How much a token may be used, and where that is counted.
+
+    :param origin: base URL of the service; scheme, host and port are used.
+    :param limit: requests per window that the service allows.
+    :param window: length of the window in seconds.
+    :param share: part of the allowance to use, above 0 and up to 1; less than 1 leaves room for the token's other users.
+    :param store: empty for the log of this host, or a ``redis://`` / ``rediss://`` URL for several hosts.
+    :param directory: directory of this host's log.
+    """
+
+    origin: str
+    limit: int
+    window: float
+    share: float = 1.0
+    store: str = ""
+    directory: str | Path = ""
+
+    def __post_init__(self) -> None:
+        if isinstance(self.limit, bool) or not isinstance(self.limit, int) or self.limit < 1:
+            raise InvalidInputError("rate_limit", self.limit, "a whole number of requests, 1 or more")
+        if isinstance(self.window, bool) or not isinstance(self.window, int | float) or not 0 < self.window <= 86400:
+            raise InvalidInputError("rate_window", self.window, "seconds, above 0 and at most 86400")
+        if isinstance(self.share, bool) or not isinstance(self.share, int | float) or not 0 < self.share <= 1:
+            raise InvalidInputError("rate_share", self.share, "a number above 0 and at most 1")
+        if self.store and urlsplit(self.store).scheme not in ("redis", "rediss"):
+            # The URL may hold a password, so only its scheme is shown.
+            raise InvalidInputError(
+                "budget_store", urlsplit(self.store).scheme + ":…", "empty (this host) or a redis:// or rediss:// URL"
+            )
+
+    @property
+    def margin(self) -> float:
+        """Seconds added to the window, for the time that a request takes to arrive."""
+        return max(0.05, min(1.0, self.window / 120))
+
+    @property
+    def allowed(self) -> int:
+        """Requests per window that this budget gives out."""
+        return max(1, int(self.limit * self.share))
+
+    def name(self, token: str) -> str:
+        """Name of the shared log: from origin and token, without showing the token."""
+        parts = urlsplit(self.origin)
+        digest = hashlib.sha256(f"{parts.scheme}://{parts.netloc}\n{token}".encode()).hexdigest()[:20]
+        host = "".join(c if c.isalnum() or c in ".-" else "-" for c in parts.netloc)
+        return f"{host}-{digest}"
+
+    def open_store(self, token: str) -> Store:
+        """Build the store. Nothing is touched or connected before its first use."""
+        window = self.window + self.margin
+        if self.store:
+            return RedisStore(self.store, self.name(token), self.allowed, window)
+        return FileStore(self.directory, self.name(token), self.allowed, window)
+
+
+class Budget:
+    """Permission to send, shared by all processes that use one token.
+
+    :param settings: allowance and store.
+    :param token: the token; only a hash of it is kept.
+    :param sleep: waits for seconds; tests replace it together with ``clock``.
+    :param clock: monotonic seconds.
+    """
+
+    def __init__(
+        self,
+        settings: BudgetSettings,
+        token: str,
+        *,
+        store: Store | None = None,
+        sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self.settings = settings
+        self._store = store or settings.open_store(token)
+        self._sleep = sleep
+        self._clock = clock
+        self._turn = threading.Lock()
+        self._fallback: Store | None = None
+        self._store_down_until = 0.0
+        self.waited = 0.0
+
+    def __repr__(self) -> str:
+        return f"<Budget {self.settings.origin} {self.settings.allowed} per {self.settings.window:g} s>"
+
+    def for_token(self, token: str) -> Budget:
+        """Return the budget of another token of the same service."""
+        return open_budget(self.settings, token)
+
+    @property
+    def reserve(self) -> int:
+        """Requests that the server must have left; below it everybody waits for the next window."""
+        return self.settings.limit // 100
+
+    def acquire(self, timeout: float | None = None) -> float:
+        """Wait until one request may be sent.
+
+        :param timeout: longest wait in seconds; ``None`` waits as long as it takes.
+        :return: seconds waited.
+        :raises BudgetWaitError: the wait would be longer than ``timeout``; nothing was recorded.
+        """
+        start = self._clock()
+        # One waiter per process: the others queue here instead of asking the store in a herd.
+        if not self._turn.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+            raise self._too_long(self._clock() - start, "other threads wait for it too")
+        try:
+            told = False
+            while True:
+                pause, reason = self._step()
+                waited = self._clock() - start
+                if not pause:
+                    self.waited += waited
+                    return waited
+                if timeout is not None and waited + pause > timeout:
+                    raise self._too_long(pause, reason)
+                if not told and pause > QUIET_WAIT:
+                    told = True
+                    log.info(
+                        "Waiting %.0f s for %s: %s. Next request at %s.",
+                        pause,
+                        self.settings.origin,
+                        reason,
+                        time.strftime("%H:%M:%S", time.localtime(time.time() + pause)),
+                    )
+                self._sleep(pause)
+        finally:
+            self._turn.release()
+
+    def _too_long(self, pause: float, reason: str) -> BudgetWaitError:
+        return BudgetWaitError(
+            f"the next request could be sent in {pause:.0f} s only: {reason}",
+            service=self.settings.origin,
+            retry_after=pause,
+        )
+
+    def _step(self) -> tuple[float, str]:
+        return self._using_store(self._step_in)
+
+    def _step_in(self, store: Store) -> tuple[float, str]:
+        closed = store.gate()
+        if closed > 0:
+            # Spread the first requests after the gate opens, so that processes do not wake as a herd.
+            return closed + random.uniform(0.0, min(0.5, closed / 20) + 0.05), "the service asked for silence"
+        pause = store.try_acquire()
+        if not pause:
+            return 0.0, ""
+        allowed, window = self.settings.allowed, self.settings.window
+        return (
+            pause + random.uniform(0.001, 0.006),
+            f"the {allowed} requests per {window:g} s of this token are used up",
+        )
+
+    def _using_store(self, use: Callable[[Store], T]) -> T:
+        if self._fallback is None or self._clock() >= self._store_down_until:
+            try:
+                result = use(self._store)
+            except StoreDownError as error:
+                if self._fallback is None:
+                    own = max(1, int(self.settings.allowed * FALLBACK_SHARE))
+                    log.warning(
+                        "The shared request budget cannot be used (%s): until it is back, this process sends at most "
+                        "%d requests per %g s.",
+                        error,
+                        own,
+                        self.settings.window,
+                    )
+                    self._fallback = MemoryStore(own, self.settings.window + self.settings.margin, self._clock)
+                self._store_down_until = self._clock() + STORE_RETRY
+            else:
+                if self._fallback is not None:
+                    log.info("The shared request budget is back.")
+                    self._fallback = None
+                return result
+        return use(self._fallback)
+
+    def observe(self, status: int, headers: Mapping[str, str]) -> None:
+        """Learn from an answer: close the gate when the server is out of patience, or nearly so.
+
+        :param status: HTTP status of the answer.
+        :param headers: its headers, in a case-insensitive mapping.
+        """
+        remaining = _integer(headers.get("X-RateLimit-Remaining"))
+        limit = _integer(headers.get("X-RateLimit-Limit"))
+        # A gateway that reports a quota here, and has none, sends a limit of -1 or 0 and numbers without meaning.
+        about_rate = remaining is not None and limit is not None and limit > 0
+        if status == 429:
+            pause = retry_after(headers)
+            if pause is None and about_rate:
+                pause = self._until_reset(headers)
+            self._close_gate(self.settings.window if pause is None else pause)
+            log.warning("%s refused a request (429): all users of this token wait.", self.settings.origin)
+        elif about_rate and remaining is not None and remaining <= self.reserve:
+            pause = self._until_reset(headers)
+            if pause is not None:
+                self._close_gate(pause)
+
+    def _close_gate(self, seconds: float) -> None:
+        if seconds > 0:
+            self._using_store(lambda store: store.close_gate(seconds))
+
+    def _until_reset(self, headers: Mapping[str, str]) -> float | None:
+        """Seconds until the window ends, by the server's own clock; ``None`` when that makes no sense."""
+        reset = _number(headers.get("X-RateLimit-Reset"))
+        if reset is None:
+            return None
+        if reset > 1e11:
+            reset /= 1000
+        date = _http_date(headers.get("Date"))
+        # The Date header has whole seconds only.
+        left = reset - date + 1.0 if date is not None else reset - time.time()
+        if not -5 <= left <= max(600.0, 2 * self.settings.window):
+            return None
+        return max(0.0, left)
+
+    def used(self) -> int:
+        """Return how many requests of the running window are on record."""
+        return self._using_store(lambda store: store.used())
+
+
+_budgets: dict[tuple[BudgetSettings, str], Budget] = {}
+_budgets_lock = threading.Lock()
+
+
+def open_budget(settings: BudgetSettings, token: str) -> Budget:
+    """Return this process's budget for a token: the same object each time, so that threads queue together.
+
+    :param settings: allowance and store.
+    :param token: the token.
+    """
+    key = (replace(settings), settings.name(token))
+    with _budgets_lock:
+        if key not in _budgets:
+            _budgets[key] = Budget(settings, token)
+        return _budgets[key]
+
+
+def retry_after(headers: Mapping[str, str]) -> float | None:
+    """Read ``Retry-After`` as seconds, whether it was sent as seconds or as a date."""
+    raw = headers.get("Retry-After")
+    seconds = _number(raw)
+    if seconds is None:
+        date = _http_date(raw)
+        if date is None:
+            return None
+        seconds = date - (_http_date(headers.get("Date")) or time.time())
+    return min(max(0.0, seconds), 86400.0)
+
+
+def _number(raw: str | None) -> float | None:
+    try:
+        value = float(raw) if raw is not None else None
+    except ValueError:
+        return None
+    return value if value is not None and abs(value) < 1e15 else None
+
+
+def _integer(raw: str | None) -> int | None:
+    value = _number(raw)
+    return None if value is None else int(value)
+
+
+def _http_date(raw: str | None) -> float | None:
+    if not raw:
+        return None
+    try:
+        return email.utils.parsedate_to_datetime(raw).timestamp()
+    except (ValueError, TypeError):
+        return None

@@ -1,0 +1,100 @@
+"""When a request is sent again, and after how long. These rules live here and nowhere else.
+
+*Repeatable* are GET, PUT, PATCH and DELETE, and a POST that only reads or sets. Everything else is an *effect*.
+
+=========================================== =============================== ======================================
+answer                                      repeatable request              effect
+=========================================== =============================== ======================================
+429                                         everybody waits, then resend    same: certainly not processed
+503 queue full, maintenance                 back off, resend                same: certainly not processed
+other 503                                   back off, resend                outcome unknown, never resent
+connection refused, unknown host            back off, resend                same: nothing was sent
+500, 502, 504, time-out, connection lost,   back off, resend                outcome unknown, never resent
+unusable body of a success
+401, gateway's 403 about the key            read the token again, once      same
+other 4xx                                   typed error                     typed error
+=========================================== =============================== ======================================
+
+Back-off: what ``Retry-After`` says; else for a full queue 5 s doubling up to 120 s, for maintenance 60 s doubling up to
+300 s, for the rest 1 s doubling up to 30 s and at most five attempts. Everything is jittered.
+"""
+
+from __future__ import annotations
+
+import logging
+import random
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+import tenacity
+
+from airflow_src_provider import exceptions as exc
+
+log = logging.getLogger(__name__)
+
+ATTEMPTS = 5
+T = TypeVar("T")
+
+
+def retry(attempt: Callable[[], T], deadline: float, sleep: Callable[[float], None]) -> T:
+    """Call ``attempt`` until it returns, fails for good, or the next try would come too late.
+
+    :param attempt: sends once; raises :class:`~airflow_src_provider.exceptions.ApiError`.
+    :param deadline: moment on the monotonic clock after which nothing is tried again.
+    :param sleep: waits for seconds.
+    """
+    retrying = tenacity.Retrying(
+        retry=tenacity.retry_if_exception(_worth_retrying),
+        wait=_pause,
+        stop=lambda state: _give_up(state, deadline),
+        before_sleep=_log_retry,
+        sleep=sleep,
+        reraise=True,
+    )
+    return retrying(attempt)
+
+
+def _worth_retrying(error: BaseException) -> bool:
+    return (
+        isinstance(error, exc.ApiError)
+        and error.retryable
+        and error.outcome_known
+        and not isinstance(error, exc.BudgetWaitError)
+    )
+
+
+def _pause(state: tenacity.RetryCallState) -> float:
+    error = state.outcome.exception() if state.outcome else None
+    n = state.attempt_number
+    jitter = random.uniform(0.0, 0.5)
+    if isinstance(error, exc.RateLimitError):
+        # The budget's gate is closed for everybody until the window ends; the next attempt waits there.
+        return jitter
+    if isinstance(error, exc.ApiError) and error.retry_after is not None:
+        return error.retry_after + jitter
+    if isinstance(error, exc.MaintenanceError):
+        return min(300.0, 60.0 * 2.0 ** (n - 1)) * random.uniform(1.0, 1.1)
+    if isinstance(error, exc.ServiceUnavailableError):
+        return min(120.0, 5.0 * 2.0 ** (n - 1)) * random.uniform(1.0, 1.2)
+    return min(30.0, 1.0 * 2.0 ** (n - 1)) * random.uniform(0.5, 1.0)
+
+
+def _give_up(state: tenacity.RetryCallState, deadline: float) -> bool:
+    error = state.outcome.exception() if state.outcome else None
+    if time.monotonic() + state.upcoming_sleep > deadline:
+        return True
+    patient = isinstance(error, exc.RateLimitError | exc.ServiceUnavailableError)
+    return not patient and state.attempt_number >= ATTEMPTS
+
+
+def _log_retry(state: tenacity.RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    level = logging.INFO if state.attempt_number == 1 else logging.DEBUG
+    log.log(
+        level,
+        "%s. Try %d at %s.",
+        error,
+        state.attempt_number + 1,
+        time.strftime("%H:%M:%S", time.localtime(time.time() + state.upcoming_sleep)),
+    )
