@@ -39,7 +39,7 @@ class BudgetSettings:
     :param origin: base URL of the service; scheme, host and port are used.
     :param limit: requests per window that the service allows.
     :param window: length of the window in seconds.
-    :param share: part of the allowance to use, above 0 and up to 1; less than 1 leaves room for the token's other users.
+    :param share: part of the allowance to use, above 0 and up to 1; less leaves room for the token's other users.
     :param store: empty for the log of this host, or a ``redis://`` / ``rediss://`` URL for several hosts.
     :param directory: directory of this host's log.
     """
