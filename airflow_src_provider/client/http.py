@@ -6,6 +6,7 @@ Every attempt takes a permit of the token's budget first; what is sent again, an
 
 from __future__ import annotations
 
+import copy
 import json as jsonlib
 import logging
 import time
@@ -124,14 +125,7 @@ class ApiSession:
         self._refresh_token = refresh_token
         self._sleep = sleep
         self.calls = 0
-        self._http = requests.Session()
-        # The environment may hold a .netrc with other credentials, and a CA bundle that undoes verify=False.
-        self._http.trust_env = False
-        self._http.cookies.set_policy(_no_cookies())
-        adapter = HTTPAdapter(pool_connections=4, pool_maxsize=16, max_retries=0)
-        self._http.mount("https://", adapter)
-        self._http.mount("http://", adapter)
-        self._http.headers = CaseInsensitiveDict(
+        self._http = self._new_http(
             {
                 "User-Agent": _user_agent(),
                 "Accept": "application/json",
@@ -148,6 +142,18 @@ class ApiSession:
             for name, url in self._base_urls.items()
         }
 
+    @staticmethod
+    def _new_http(headers: Mapping[str, str | bytes]) -> requests.Session:
+        http = requests.Session()
+        # The environment may hold a .netrc with other credentials, and a CA bundle that undoes verify=False.
+        http.trust_env = False
+        http.cookies.set_policy(_no_cookies())
+        adapter = HTTPAdapter(pool_connections=4, pool_maxsize=16, max_retries=0)
+        http.mount("https://", adapter)
+        http.mount("http://", adapter)
+        http.headers = CaseInsensitiveDict(headers)
+        return http
+
     def __repr__(self) -> str:
         return f"<ApiSession {self._service_name} {' '.join(self._base_urls.values())}>"
 
@@ -159,6 +165,21 @@ class ApiSession:
     def close(self) -> None:
         """Close the pooled connections. The session can be used again afterwards."""
         self._http.close()
+
+    def urgent(self, within: float = 4.0) -> ApiSession:
+        """Return a sibling for the last calls of a process that is being ended.
+
+        It shares no lock and no connection with this session, sends each request once, and does not wait for the budget.
+
+        :param within: seconds that a request may take.
+        """
+        sibling = copy.copy(self)
+        sibling._budget = Budget(self._budget.settings, "", store=_Unlimited())
+        sibling._timeouts = (within, within)
+        sibling._max_wait = 0.0
+        sibling._refresh_token = None
+        sibling._http = self._new_http(self._http.headers)
+        return sibling
 
     def request(
         self,
@@ -297,6 +318,22 @@ class ApiSession:
         self._auth.replace(token)
         self._budget = self._budget.for_token(token)
         return True
+
+
+class _Unlimited:
+    """A store that admits everything, for a process that has no time left to wait."""
+
+    def try_acquire(self) -> float:
+        return 0.0
+
+    def gate(self) -> float:
+        return 0.0
+
+    def close_gate(self, seconds: float) -> None:
+        del seconds
+
+    def used(self) -> int:
+        return 0
 
 
 def _origin(url: str) -> str:

@@ -1,0 +1,188 @@
+"""Waiting for remote work, the same in a worker and in the triggerer.
+
+A :class:`Wait` says what is waited for: which ids, how many of them one call can look at, and what a look means. It knows
+nothing of time, threads or Airflow. :class:`Progress` collects what became of the ids over many looks. Who calls whom, and
+how often, is decided by :func:`wait_blocking` here and by the hub of the triggerer.
+"""
+
+from __future__ import annotations
+
+import abc
+import logging
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, ClassVar
+
+from airflow_src_provider.exceptions import ApiError, InvalidInputError
+
+log = logging.getLogger(__name__)
+
+MAX_REASON = 300
+STRETCH_AFTER = 1800.0
+STRETCH_MAX = 4.0
+MAX_SILENCE = 3600.0
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What a look at one id means.
+
+    :param state: ``waiting``, ``done`` or ``failed``.
+    :param text: the present state or the reason of a failure, in words for a log.
+    :param result: what the work made, small and JSON-able; only for ``done``.
+    """
+
+    state: str
+    text: str = ""
+    result: Any = None
+
+
+class Wait(abc.ABC):
+    """Remote work that is waited for.
+
+    A subclass names its ``kind``, looks at many ids with as few calls as the API allows, and says what a look means. Its
+    options must be JSON-able: a wait travels from the worker to the triggerer.
+
+    :param ids: what is waited for; at least one, without doubles.
+    :param options: whatever else :meth:`judge` needs.
+    """
+
+    kind: ClassVar[str]
+
+    def __init__(self, ids: Sequence[str], **options: Any) -> None:
+        if isinstance(ids, str) or not ids:
+            raise InvalidInputError("ids", ids, "a list of at least one id")
+        self.ids = list(dict.fromkeys(ids))
+        self.options = options
+
+    @classmethod
+    @abc.abstractmethod
+    def look(cls, client: Any, ids: Sequence[str]) -> Mapping[str, Any]:
+        """Ask the service about these ids.
+
+        :param client: the service's client.
+        :param ids: unfinished ids of all waits of this kind together.
+        :return: what the service says, by id; an id that does not exist may be missing or ``None``.
+        """
+
+    @abc.abstractmethod
+    def judge(self, id_: str, found: Any) -> Seen:
+        """Say what was found about one id means for this wait."""
+
+    def cancel(self, client: Any) -> list[str]:
+        """End the remote work on which nobody waits any more. Return what was done, in words. Default: nothing."""
+        del client
+        return []
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the JSON-able arguments that make this wait again."""
+        return {"ids": self.ids, **self.options}
+
+
+class Progress:
+    """What is known so far about the ids of one wait."""
+
+    def __init__(self, wait: Wait) -> None:
+        self.wait = wait
+        self.results: dict[str, Any] = {}
+        self.failed: dict[str, str] = {}
+        self._texts: dict[str, str] = {}
+
+    @property
+    def pending(self) -> list[str]:
+        """Return the ids that are not finished yet."""
+        return [i for i in self.wait.ids if i not in self.results and i not in self.failed]
+
+    def update(self, found: Mapping[str, Any]) -> str | None:
+        """Take in what one look found.
+
+        :return: one line for the log when something changed, else ``None``.
+        """
+        changed = []
+        for id_ in self.pending:
+            seen = self.wait.judge(id_, found.get(id_))
+            if seen.state == "done":
+                self.results[id_] = seen.result
+            elif seen.state == "failed":
+                self.failed[id_] = seen.text[:MAX_REASON]
+            if self._texts.get(id_) != seen.text:
+                self._texts[id_] = seen.text
+                changed.append(f"{id_}: {seen.text}")
+        if not changed:
+            return None
+        shown = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
+        if len(self.wait.ids) == 1:
+            return shown
+        return f"{len(self.results)} done, {len(self.failed)} failed, {len(self.pending)} to go ({shown})"
+
+    def event(self, status: str | None = None, message: str = "") -> dict[str, Any]:
+        """Return the outcome as one small JSON object.
+
+        :param status: ``timeout`` or ``error`` when the wait ended early; by default ``success`` or ``failed``.
+        :param message: why it ended early.
+        """
+        return {
+            "status": status or ("failed" if self.failed else "success"),
+            "results": self.results,
+            "failed": self.failed,
+            "pending": self.pending,
+            "message": message[:MAX_REASON],
+        }
+
+
+def next_interval(wish: float, age: float) -> float:
+    """Return the seconds until the next look.
+
+    :param wish: interval that was asked for, in seconds.
+    :param age: how long it has been waited already; old waits are looked at less often, up to four times the wish.
+    """
+    stretched = wish * min(STRETCH_MAX, max(1.0, age / STRETCH_AFTER))
+    return stretched * random.uniform(0.9, 1.1)
+
+
+def wait_blocking(
+    client: Any,
+    wait: Wait,
+    *,
+    interval: float,
+    deadline: float,
+    first: Mapping[str, Any] | None = None,
+    tell: Callable[[str], None] = log.info,
+    sleep: Callable[[float], None] = time.sleep,
+    clock: Callable[[], float] = time.time,
+) -> dict[str, Any]:
+    """Wait in the calling thread.
+
+    :param client: the service's client.
+    :param wait: what is waited for.
+    :param interval: seconds between looks.
+    :param deadline: moment (epoch seconds) at which to stop waiting.
+    :param first: what is known already; saves the first look.
+    :return: the same event that the triggerer would send.
+    :raises ApiError: an error that will not pass by itself, or none but errors for an hour.
+    """
+    progress = Progress(wait)
+    started = answered = clock()
+    found = first
+    while True:
+        try:
+            if found is None:
+                found = wait.look(client, progress.pending)
+            line = progress.update(found)
+            answered = clock()
+            if line:
+                tell(line)
+        except ApiError as error:
+            if not error.retryable or clock() - answered > MAX_SILENCE:
+                raise
+            tell(f"No answer this time, still waiting: {error}")
+        if not progress.pending:
+            return progress.event()
+        found = None
+        pause = next_interval(interval, clock() - started)
+        left = deadline - clock()
+        if left <= 0:
+            return progress.event("timeout")
+        sleep(min(pause, left))

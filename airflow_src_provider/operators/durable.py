@@ -1,0 +1,147 @@
+"""Memory of what a task run has done already, so that no effect happens twice.
+
+Airflow keeps a small store for each task instance that outlives the worker. It also outlives a *clear*, by which a user
+says: do it again. Every record therefore carries an epoch, which is the same for all automatic retries of a run and larger
+after every clear; a record of an older epoch does not count.
+
+The store is written after the effect, so a worker can die between the two. Then the next try finds the store silent and
+has to look at the service itself. :attr:`Ledger.marker` is what it looks for where the service lets us leave a mark.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_src_provider.exceptions import OutcomeUnknownError
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.context import Context
+
+log = logging.getLogger(__name__)
+
+
+class Ledger:
+    """The records of one task run.
+
+    :param context: Airflow's context of the running task.
+    :param durable: ``False`` forgets everything: each try starts anew.
+    """
+
+    def __init__(self, context: Context, durable: bool = True) -> None:
+        ti = context["ti"]
+        self._store: Any = context.get("task_state_store") if durable else None
+        retries = getattr(context.get("task"), "retries", 0) or 0
+        self.epoch = int(getattr(ti, "max_tries", 0) or 0) - int(retries)
+        self.durable = durable
+        #: Whether an effect of this epoch may be there without a record of it.
+        self.may_have_acted = durable and int(ti.try_number) > 1
+        who = (ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index, self.epoch)
+        self.marker = hashlib.sha256("\n".join(map(str, who)).encode()).hexdigest()[:16]
+
+    def get(self, key: str) -> Any:
+        """Return what this epoch recorded under the key, or ``None``."""
+        record = self._read(key)
+        return record["value"] if record and record["epoch"] == self.epoch else None
+
+    def older(self, key: str) -> Any:
+        """Return what an older epoch recorded under the key and this one has not replaced, or ``None``."""
+        record = self._read(key)
+        return record["value"] if record and record["epoch"] != self.epoch else None
+
+    def put(self, key: str, value: Any) -> None:
+        """Record a JSON-able value."""
+        if self._store is not None:
+            self._store.set(key, {"epoch": self.epoch, "value": value})
+
+    def _read(self, key: str) -> dict[str, Any] | None:
+        if self._store is None:
+            return None
+        record = self._store.get(key)
+        return record if isinstance(record, dict) and {"epoch", "value"} <= set(record) else None
+
+    def once(self, key: str, send: Callable[[], Any], find: Callable[[], Any | None]) -> Any:
+        """Cause one effect, once.
+
+        :param key: name of the record.
+        :param send: causes the effect; returns a JSON-able record of it.
+        :param find: looks for the effect at the service; returns its record, or ``None`` when it is not there.
+        :return: the record, whether found in the store, at the service, or just made.
+        """
+        record = self.get(key)
+        if record is not None:
+            return record
+        if self.may_have_acted:
+            record = find()
+            if record is not None:
+                log.info("Found what an earlier try had done already: %s", record)
+        if record is None:
+            record = self._send_or_find(send, find)
+        self.put(key, record)
+        return record
+
+    def _send_or_find(self, send: Callable[[], Any], find: Callable[[], Any | None]) -> Any:
+        try:
+            return send()
+        except OutcomeUnknownError as error:
+            log.warning("%s. Looking whether it is there.", error)
+            record = find()
+            if record is None:
+                log.info("It is not there, so it is sent again.")
+                record = send()
+            return record
+
+    def each(
+        self,
+        key: str,
+        items: Sequence[Any],
+        send: Callable[[Sequence[Any]], list[Any]],
+        find: Callable[[Sequence[Any]], list[Any | None]],
+        chunk: int = 100,
+    ) -> list[Any]:
+        """Cause many effects, each once, in chunks whose progress is recorded.
+
+        :param key: name of the records.
+        :param items: what to act on, in the same order at every try.
+        :param send: acts on a chunk with one call; returns a JSON-able record for each item, in order.
+        :param find: looks at the service for the effects of a chunk; ``None`` for those that are not there.
+        :param chunk: items per call.
+        :return: one record per item, in order.
+        """
+        records: list[Any] = []
+        # Chunks go out one after the other, so only the first one without a record can have been sent.
+        uncertain = self.may_have_acted
+        for number, start in enumerate(range(0, len(items), chunk)):
+            part = items[start : start + chunk]
+            done = self.get(f"{key}.{number}")
+            if done is None:
+                done = self._send_part(part, send, find, look_first=uncertain)
+                uncertain = False
+                self.put(f"{key}.{number}", done)
+            records += done
+        return records
+
+    def _send_part(
+        self,
+        part: Sequence[Any],
+        send: Callable[[Sequence[Any]], list[Any]],
+        find: Callable[[Sequence[Any]], list[Any | None]],
+        look_first: bool,
+    ) -> list[Any]:
+        records: list[Any | None] = find(part) if look_first else [None] * len(part)
+        for attempt in (1, 2, 3):
+            missing = [i for i, record in enumerate(records) if record is None]
+            if not missing:
+                break
+            try:
+                sent = send([part[i] for i in missing])
+            except OutcomeUnknownError as error:
+                if attempt == 3:
+                    raise
+                log.warning("%s. Looking which of the %d are there.", error, len(missing))
+                sent = list(find([part[i] for i in missing]))
+            for i, record in zip(missing, sent, strict=True):
+                records[i] = record
+        return list(records)

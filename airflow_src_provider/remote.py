@@ -1,0 +1,158 @@
+"""What operators and sensors share: the client of their connection, and waiting in the worker or in the triggerer."""
+
+from __future__ import annotations
+
+import importlib
+import math
+import time
+from datetime import timedelta
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_src_provider.client.waiting import Wait, wait_blocking
+from airflow_src_provider.exceptions import InvalidInputError, RemoteWorkError, WaitTimeoutError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+STATUSES = frozenset({"success", "failed", "timeout", "error"})
+# Airflow's own limit on a deferral only catches what the trigger's deadline did not; it must come later.
+BACKSTOP = 600.0
+SHOWN_FAILURES = 20
+
+
+def seconds(parameter: str, value: Any, *, least: float = 0.0) -> float:
+    """Return a duration in seconds.
+
+    :param parameter: name of the parameter, for the error.
+    :param value: a number of seconds or a ``timedelta``.
+    :param least: the value must be above this.
+    :raises InvalidInputError: anything else.
+    """
+    raw = value.total_seconds() if isinstance(value, timedelta) else value
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or not math.isfinite(raw) or raw <= least:
+        raise InvalidInputError(parameter, value, f"seconds as a number, or a timedelta, above {least:g}")
+    return float(raw)
+
+
+class RemoteTask:
+    """A task that works with one of the services; mixed into operators and sensors.
+
+    Subclasses name the hook, the attribute that holds the connection id, and the trigger that waits.
+    """
+
+    hook_path: ClassVar[str]
+    conn_id_field: ClassVar[str]
+
+    poll_interval: float
+    deferrable: bool
+    cancel_on_kill: bool
+    _waiting_for: Wait | None = None
+    _urgent_client: Any = None
+
+    @cached_property
+    def hook(self) -> Any:
+        """Return the hook; the connection is read when it is first needed."""
+        module, _, name = self.hook_path.rpartition(".")
+        return getattr(importlib.import_module(module), name)(getattr(self, self.conn_id_field))
+
+    @property
+    def client(self) -> Any:
+        """Return the service's client."""
+        return self.hook.client
+
+    def wait_for(
+        self,
+        wait: Wait,
+        *,
+        trigger: str,
+        deadline: float,
+        carry: dict[str, Any],
+        found: Mapping[str, Any] | None = None,
+    ) -> dict[str, Any]:
+        """Wait until the remote work is finished.
+
+        Looks once before anything else: work may be over already. Then it defers, or waits in the worker.
+
+        :param wait: what is waited for.
+        :param trigger: class path of the trigger for this kind of wait.
+        :param deadline: moment (epoch seconds) at which to stop.
+        :param carry: JSON-able facts that ``execute_complete`` needs after a deferral.
+        :param found: what is known already, instead of a first look.
+        :return: the event; a deferral does not return.
+        """
+        from airflow_src_provider.client.waiting import Progress
+
+        client = self.client
+        self._waiting_for = wait
+        if self.cancel_on_kill:
+            # on_kill runs in a signal handler: it can neither ask Airflow for the connection nor share locks with the
+            # code it interrupted.
+            self._urgent_client = type(client)(client.session.urgent())
+        found = wait.look(client, wait.ids) if found is None else found
+        progress = Progress(wait)
+        line = progress.update(found)
+        if not progress.pending:
+            return progress.event()
+        if not self.deferrable:
+            return wait_blocking(
+                client,
+                wait,
+                interval=self.poll_interval,
+                deadline=deadline,
+                first=found,
+                tell=self.log.info,  # type: ignore[attr-defined]
+            )
+        if line:
+            self.log.info(line)  # type: ignore[attr-defined]
+        module, _, name = trigger.rpartition(".")
+        self.defer(  # type: ignore[attr-defined]
+            trigger=getattr(importlib.import_module(module), name)(
+                conn_id=getattr(self, self.conn_id_field),
+                wait=wait.to_dict(),
+                deadline=deadline,
+                poll_interval=self.poll_interval,
+                cancel_on_kill=self.cancel_on_kill,
+            ),
+            method_name="execute_complete",
+            kwargs={"carry": carry},
+            timeout=timedelta(seconds=max(0.0, deadline - time.time()) + BACKSTOP),
+        )
+        raise AssertionError("defer() does not return")
+
+    def check_event(self, event: Any) -> dict[str, Any]:
+        """Return a trigger's event, or raise when it is none that this version understands.
+
+        :raises RemoteWorkError: the trigger gave up, or sent something unknown.
+        :raises WaitTimeoutError: the deadline passed.
+        """
+        status = event.get("status") if isinstance(event, dict) else None
+        if status not in STATUSES:
+            raise RemoteWorkError(f"the trigger sent an event that is not understood: {event!r:.300}")
+        if status == "error":
+            raise RemoteWorkError(f"waiting came to an end: {event.get('message')}")
+        if status == "timeout":
+            pending = event.get("pending") or []
+            raise WaitTimeoutError(f"the time to wait is over with {len(pending)} unfinished: {listed(pending)}")
+        return dict(event)
+
+    def on_kill(self) -> None:
+        """End the remote work when the task is killed while it waits in the worker."""
+        if self.cancel_on_kill and self._waiting_for is not None and self._urgent_client is not None:
+            for line in self._waiting_for.cancel(self._urgent_client):
+                self.log.info(line)  # type: ignore[attr-defined]
+
+
+def listed(items: Any, most: int = SHOWN_FAILURES) -> str:
+    """Return ids as text, cut after ``most`` of them."""
+    items = list(items)
+    rest = f" and {len(items) - most} more" if len(items) > most else ""
+    return ", ".join(str(item) for item in items[:most]) + rest
+
+
+def failures_text(failed: Mapping[str, str]) -> str:
+    """Return failures as text, one line each, cut after the first twenty."""
+    lines = [f"- {id_}: {reason}" for id_, reason in list(failed.items())[:SHOWN_FAILURES]]
+    if len(failed) > SHOWN_FAILURES:
+        lines.append(f"- and {len(failed) - SHOWN_FAILURES} more")
+    return "\n".join(lines)
