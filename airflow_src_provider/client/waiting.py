@@ -1,8 +1,8 @@
 """Waiting for remote work, the same in a worker and in the triggerer.
 
-A :class:`Wait` says what is waited for: which ids, how many of them one call can look at, and what a look means. It knows
-nothing of time, threads or Airflow. :class:`Progress` collects what became of the ids over many looks. Who calls whom, and
-how often, is decided by :func:`wait_blocking` here and by the hub of the triggerer.
+A :class:`Wait` says what is waited for: which ids, how many of them one call can look at, and what a look means. It
+knows nothing of time, threads or Airflow. :class:`Progress` collects what became of the ids over many looks. Who calls
+whom, and how often, is decided by :func:`wait_blocking` here and by the hub of the triggerer.
 """
 
 from __future__ import annotations
@@ -42,8 +42,8 @@ class Seen:
 class Wait(abc.ABC):
     """Remote work that is waited for.
 
-    A subclass names its ``kind``, looks at many ids with as few calls as the API allows, and says what a look means. Its
-    options must be JSON-able: a wait travels from the worker to the triggerer.
+    A subclass names its ``kind``, looks at many ids with as few calls as the API allows, and says what a look means.
+    Its options must be JSON-able: a wait travels from the worker to the triggerer.
 
     :param ids: what is waited for; at least one, without doubles.
     :param options: whatever else :meth:`judge` needs.

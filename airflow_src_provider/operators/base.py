@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 class RemoteOperator(RemoteTask, BaseOperator):
     """An operator whose work is done by a service.
 
-    A subclass says how to make sure that the work is there (:meth:`submit`), what to wait for (:meth:`waits_for`) and what
-    to report (:meth:`finish`). What these three hand to each other is the *carry*, a small JSON-able dict, because a
-    deferral may lie between them.
+    A subclass says how to make sure that the work is there (:meth:`submit`), what to wait for (:meth:`waits_for`) and
+    what to report (:meth:`finish`). What these three hand to each other is the *carry*, a small JSON-able dict, because
+    a deferral may lie between them.
 
     :param wait_for_completion: wait until the work is finished; otherwise only start it.
     :param deferrable: wait in the triggerer instead of in the worker; default ``[operators] default_deferrable``.
     :param poll_interval: seconds between looks, default 30; all waits of a connection are looked at together.
-    :param timeout: longest wait, in seconds or as ``timedelta``, default one day. The remote work is ended when it passes,
-        if ``cancel_on_kill``.
+    :param timeout: longest wait, in seconds or as ``timedelta``, default one day. The remote work is ended when it has
+        passed, if ``cancel_on_kill``.
     :param cancel_on_kill: end the remote work when this task is killed or its time is over.
     :param durable: remember across retries what has been submitted, so that nothing is submitted twice.
     """
@@ -117,4 +117,4 @@ class RemoteOperator(RemoteTask, BaseOperator):
 
     def api_calls(self, carry: dict[str, Any]) -> int:
         """Return the requests that this task has sent by itself; those of a shared poller are not among them."""
-        return int(carry.get("api_calls", 0)) + self.client.session.calls
+        return int(carry.get("api_calls", 0) + self.client.session.calls)

@@ -1,8 +1,8 @@
 """Memory of what a task run has done already, so that no effect happens twice.
 
 Airflow keeps a small store for each task instance that outlives the worker. It also outlives a *clear*, by which a user
-says: do it again. Every record therefore carries an epoch, which is the same for all automatic retries of a run and larger
-after every clear; a record of an older epoch does not count.
+says: do it again. Every record therefore carries an epoch, which is the same for all automatic retries of a run and
+larger after every clear; a record of an older epoch does not count.
 
 The store is written after the effect, so a worker can die between the two. Then the next try finds the store silent and
 has to look at the service itself. :attr:`Ledger.marker` is what it looks for where the service lets us leave a mark.

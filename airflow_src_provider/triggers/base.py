@@ -39,7 +39,7 @@ class WaitTrigger(BaseTrigger):
         poll_interval: float = 30.0,
         cancel_on_kill: bool = True,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.conn_id = conn_id
         self.wait = wait
         self.deadline = deadline
@@ -69,7 +69,7 @@ class WaitTrigger(BaseTrigger):
             deadline=self.deadline,
             tell=self.log.info,
         )
-        yield TriggerEvent(event)
+        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         """Cancel the remote work, if the task was really killed."""

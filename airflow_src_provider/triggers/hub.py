@@ -1,10 +1,11 @@
-"""The one poller of a connection: a thousand waits cost as many calls as the API needs for a thousand ids, not a thousand.
+"""The one poller of a connection: a thousand waits cost the calls that a thousand ids need, not a thousand.
 
 There is one hub for each event loop and connection. It lives while somebody waits. All waits of one kind are looked at
-together, at the smallest interval that any of them asked for. Requests run in threads of the hub's own, never on the loop.
+together, at the smallest interval that any of them asked for. Requests run in threads of the hub's own, never on the
+loop.
 
-What happens to an error depends on whom it concerns. One that may pass stays here and the next look comes later. One that
-will not pass (a refused token, say) ends all waits of that kind, each with an event that says why.
+What happens to an error depends on whom it concerns. One that may pass stays here and the next look comes later. One
+that will not pass (a refused token, say) ends all waits of that kind, each with an event that says why.
 """
 
 from __future__ import annotations
@@ -69,7 +70,7 @@ class Hub:
     :param make_client: builds the service's client; called in a thread, once.
     """
 
-    def __init__(self, make_client: Callable[[], Any], on_idle: Callable[[], None]) -> None:
+    def __init__(self, make_client: Callable[[], Any], on_idle: Callable[[], object]) -> None:
         self._make_client = make_client
         self._on_idle = on_idle
         self._client: Any = None
@@ -86,7 +87,7 @@ class Hub:
         """
         hubs = _hubs.setdefault(asyncio.get_running_loop(), {})
         if key not in hubs:
-            hubs[key] = cls(make_client, on_idle=lambda: hubs.pop(key, None))
+            hubs[key] = cls(make_client, on_idle=lambda: hubs.pop(key))
         return hubs[key]
 
     async def wait(
