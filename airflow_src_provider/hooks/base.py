@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
@@ -17,6 +18,8 @@ from airflow_src_provider.hooks.fields import ConnectionFields
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
+
+log = logging.getLogger(__name__)
 
 CONFIG_SECTION = "airflow_src_provider"
 COMMON_FIELDS = frozenset(
@@ -159,7 +162,7 @@ class ResearchCloudHook(BaseHook):
         bundle = fields.file("ca_bundle")
         if fields.flag("verify", True):
             return bundle or True
-        self.log.warning(
+        log.warning(
             "Connection %r does not verify certificates: whoever is between here and the service can read the token. "
             "Prefer ca_bundle.",
             self.conn_id,

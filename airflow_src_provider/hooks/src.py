@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from datetime import UTC, date, datetime
 from functools import cached_property
 from typing import Any, ClassVar
@@ -11,6 +12,8 @@ from airflow_src_provider.client.http import ApiResponse
 from airflow_src_provider.client.src import SrcClient
 from airflow_src_provider.hooks.base import TEST_MAX_WAIT, ResearchCloudHook
 from airflow_src_provider.hooks.fields import ConnectionFields
+
+log = logging.getLogger(__name__)
 
 ROOT_URL = "https://gw.live.surfresearchcloud.nl/v1/"
 SERVICES = {"workspace": "workspace", "user": "user", "wallet": "wallet", "catalog": "application-market"}
@@ -68,7 +71,7 @@ class SrcHook(ResearchCloudHook):
     def _notice(self, fields: ConnectionFields) -> None:
         expires = fields.day("expires_on")
         if expires is not None and (expires - _today()).days < EXPIRY_WARNING_DAYS:
-            self.log.warning("The token %s. %s.", _expiry(expires), self.token_advice)
+            log.warning("The token %s. %s.", _expiry(expires), self.token_advice)
 
     def _who(self) -> str:
         answer = self.session.request("GET", "users/self/", service="user", max_wait=TEST_MAX_WAIT).json()
