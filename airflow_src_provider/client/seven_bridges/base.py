@@ -83,7 +83,7 @@ class Resource:
     def _delete(self, path: str) -> None:
         """Delete; what is gone already is done, so that a repeated delete is no error."""
         try:
-            self._session.request("DELETE", path)
+            self._session.request("DELETE", path, expect_json=False)
         except NotFoundError as error:
             # Without a code it is not the thing that is missing but the route.
             if error.code is None:

@@ -1,0 +1,93 @@
+"""What every SURF Research Cloud client needs: the session, the page form, answers as plain dicts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from airflow_src_provider.exceptions import BadAnswerError, OutcomeUnknownError
+
+if TYPE_CHECKING:
+    from airflow_src_provider.client.http import ApiSession
+
+Json = dict[str, Any]
+JsonList = list[Json]
+Query = Mapping[str, Any]
+
+PAGE_SIZE = 100
+"""Known to be accepted; the server's own default is so small that lists look complete when they are not."""
+
+
+def objects(value: object) -> JsonList:
+    """Return the objects of a list, nothing for any other value."""
+    return [entry for entry in value if isinstance(entry, dict)] if isinstance(value, list) else []
+
+
+def mapping(value: object) -> Json:
+    """Return an object, an empty one for any other value."""
+    return value if isinstance(value, dict) else {}
+
+
+class Resource:
+    """Base of the resource clients.
+
+    :param session: an ``ApiSession`` with the services workspace, user, wallet and catalog.
+    """
+
+    _service = ""
+
+    def __init__(self, session: ApiSession) -> None:
+        self._session = session
+
+    def _object(
+        self, method: str, path: str, *, params: Query | None = None, json: Any = None, safe: bool | None = None
+    ) -> Json:
+        """Send and return the JSON object of the answer."""
+        response = self._session.request(method, path, service=self._service, params=params, json=json, safe=safe)
+        answer = response.json()
+        if isinstance(answer, dict):
+            return answer
+        error = OutcomeUnknownError if method == "POST" and not safe else BadAnswerError
+        raise error(
+            "the answer is not a JSON object", service=self._service, method=method, path=path, status=response.status
+        )
+
+    def _pages(self, path: str, params: Query | None = None) -> JsonList:
+        """Return the objects of all pages, each once.
+
+        The offset is counted here: ``next`` may name a host that must not see the token, so it only tells whether
+        to go on. A plain list is taken as the only page.
+        """
+        pairs = [
+            (key, one)
+            for key, value in (params or {}).items()
+            for one in (value if isinstance(value, list | tuple) else (value,))
+        ]
+        found: JsonList = []
+        seen: set[str] = set()
+        offset = 0
+        before: list[Any] | None = None
+        while True:
+            query = [*pairs, ("limit", PAGE_SIZE), ("offset", offset)]
+            response = self._session.request("GET", path, service=self._service, params=query)
+            answer = response.json()
+            page = answer if isinstance(answer, list) else mapping(answer).get("results")
+            if not isinstance(page, list):
+                raise self._bad_list("the answer is not a list", path, response.status)
+            keys = [entry.get("id") for entry in objects(page)]
+            more = bool(page) and isinstance(answer, dict) and answer.get("next") is not None
+            if more and keys == before and any(keys):
+                raise self._bad_list("the server sends the same page for every offset", path, response.status)
+            for entry in objects(page):
+                key = entry.get("id")
+                if not isinstance(key, str) or key not in seen:
+                    found.append(entry)
+                if isinstance(key, str):
+                    seen.add(key)
+            if not more:
+                return found
+            before = keys
+            offset += len(page)
+
+    def _bad_list(self, message: str, path: str, status: int) -> BadAnswerError:
+        return BadAnswerError(message, service=self._service, method="GET", path=path, status=status)
