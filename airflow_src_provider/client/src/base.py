@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from airflow_src_provider.exceptions import BadAnswerError, OutcomeUnknownError
@@ -53,17 +53,21 @@ class Resource:
         )
 
     def _pages(self, path: str, params: Query | None = None) -> JsonList:
-        """Return the objects of all pages, each once.
+        """Return the objects of all pages, each once."""
+        return [entry for page, _ in self._each_page(path, params) for entry in page]
+
+    def _each_page(self, path: str, params: Query | None = None) -> Iterator[tuple[JsonList, int]]:
+        """Yield the objects of each page, each once, with the number of objects that later pages still hold.
 
         The offset is counted here: ``next`` may name a host that must not see the token, so it only tells whether
-        to go on. A plain list is taken as the only page.
+        to go on. A plain list is taken as the only page. Where the server does not say how many there are in all,
+        one more page is assumed.
         """
         pairs = [
             (key, one)
             for key, value in (params or {}).items()
             for one in (value if isinstance(value, list | tuple) else (value,))
         ]
-        found: JsonList = []
         seen: set[str] = set()
         offset = 0
         before: list[Any] | None = None
@@ -78,16 +82,14 @@ class Resource:
             more = bool(page) and isinstance(answer, dict) and answer.get("next") is not None
             if more and keys == before and any(keys):
                 raise self._bad_list("the server sends the same page for every offset", path, response.status)
-            for entry in objects(page):
-                key = entry.get("id")
-                if not isinstance(key, str) or key not in seen:
-                    found.append(entry)
-                if isinstance(key, str):
-                    seen.add(key)
-            if not more:
-                return found
+            fresh = [e for e in objects(page) if not isinstance(e.get("id"), str) or e["id"] not in seen]
+            seen.update(key for key in keys if isinstance(key, str))
             before = keys
             offset += len(page)
+            total = mapping(answer).get("count")
+            yield fresh, (max(1, total - offset) if isinstance(total, int) else 1) if more else 0
+            if not more:
+                return
 
     def _bad_list(self, message: str, path: str, status: int) -> BadAnswerError:
         return BadAnswerError(message, service=self._service, method="GET", path=path, status=status)

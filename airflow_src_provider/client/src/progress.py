@@ -77,6 +77,10 @@ class _Seen:
         return str((self.action or {}).get("status")).lower()
 
     @property
+    def action_over(self) -> bool:
+        return self.action_status in ("success", "done")
+
+    @property
     def action_open(self) -> bool:
         return self.action is not None and self.action_status not in ("success", "done", "failed", "cancelled")
 
@@ -123,8 +127,8 @@ def judge(
     :param t0: moment of the request, Unix seconds.
     :param now: moment of the read, Unix seconds.
     :param seen_transition: whether :func:`in_transition` was true at any read since ``t0``.
-    :param baseline_action_ids: :func:`action_ids` from before the request. When there are none, entries of the
-        history are told apart by their time instead.
+    :param baseline_action_ids: :func:`action_ids` from before the request; the newest few of this type suffice. When
+        there are none, entries of the history are told apart by their time instead.
     :param skew: seconds by which the server's clock may be behind, default 30.
     :param application_type: kind of the workspace, if the server does not say; default: found in ``meta``.
     :raises InvalidInputError: for an unknown target.
@@ -150,15 +154,15 @@ def judge(
 
 
 def _new_action(workspace: Mapping[str, Any], target: str, since: float, baseline: Collection[str]) -> Json | None:
-    for entry in reversed(actions_of(workspace, target)):
-        created = parse_time(entry.get("time_created"))
-        if baseline and isinstance(entry.get("id"), str):
-            new = entry["id"] not in baseline
-        else:
-            new = created is not None and created.timestamp() > since
-        if new:
-            return entry
-    return None
+    entries = actions_of(workspace, target)
+    if not entries:
+        return None
+    # The newest alone: behind an entry that was there before, all others are older still.
+    entry = entries[-1]
+    created = parse_time(entry.get("time_created"))
+    if baseline and isinstance(entry.get("id"), str):
+        return entry if entry["id"] not in baseline else None
+    return entry if created is not None and created.timestamp() > since else None
 
 
 def _create(seen: _Seen, kind: str | None) -> Verdict:
@@ -178,7 +182,8 @@ def _resume(seen: _Seen) -> Verdict:
         return Verdict("done", "status is running")
     if seen.status in _BROKEN or seen.action_status in ("failed", "cancelled"):
         return seen.failed()
-    fell_back = seen.status is Status.PAUSED and seen.transition and seen.late
+    # With the action over, it did run, and something else has paused it since.
+    fell_back = seen.status is Status.PAUSED and seen.late and (seen.transition or seen.action_over)
     return seen.failed() if fell_back else seen.waiting()
 
 
@@ -187,7 +192,7 @@ def _pause(seen: _Seen) -> Verdict:
         return Verdict("done", "status is paused")
     if seen.status in _BROKEN or seen.action_status == "failed":
         return seen.failed()
-    fell_back = seen.status is Status.RUNNING and seen.transition
+    fell_back = seen.status is Status.RUNNING and (seen.transition or (seen.late and seen.action_over))
     return seen.failed() if fell_back else seen.waiting()
 
 
@@ -215,7 +220,7 @@ def _update(seen: _Seen) -> Verdict:
 
 def _settled(seen: _Seen) -> Verdict:
     """Judge a workspace that is where it was: not yet begun, or already over?"""
-    over = seen.action_status in ("success", "done") or (not seen.action_open and (seen.transition or seen.late))
+    over = seen.action_over or (not seen.action_open and (seen.transition or seen.late))
     return Verdict("done", f"{seen.target} is over, status is {seen.shown}") if over else seen.waiting()
 
 

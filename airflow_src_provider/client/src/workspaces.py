@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote
 
 from airflow_src_provider.client.src import validate
-from airflow_src_provider.client.src.base import Json, JsonList, Resource
+from airflow_src_provider.client.src.base import PAGE_SIZE, Json, JsonList, Resource
 from airflow_src_provider.client.src.states import ACTIONS, KINDS, parse_time, raw_status
 from airflow_src_provider.exceptions import InvalidInputError, NotFoundError
 
@@ -29,6 +30,8 @@ class Workspaces(Resource):
     """
 
     _service = "workspace"
+    #: Number of workspaces at the last look at the list; it decides how to look next time.
+    _total: int | None = None
 
     def list(
         self,
@@ -73,6 +76,35 @@ class Workspaces(Resource):
         :raises NotFoundError: when it does not exist, or is not visible to the token's owner.
         """
         return self._object("GET", _path(workspace_id))
+
+    def look(self, workspace_ids: Sequence[str]) -> dict[str, Json]:
+        """Return workspaces by id, with the fewest calls: pages of the list, single ones, or both.
+
+        :param workspace_ids: which ones. Those that do not exist or are not visible are missing in the answer.
+        """
+        wanted = list(dict.fromkeys(workspace_ids))
+        found: dict[str, Json] = {}
+        missing = set(wanted)
+        known = self._total or 0
+        if len(wanted) > max(1, -(-known // PAGE_SIZE)):
+            pages = 0
+            for page, left in self._each_page("workspaces/", {"deleted": False}):
+                pages += 1
+                self._total = (pages - 1) * PAGE_SIZE + len(page) + left
+                for entry in page:
+                    if (key := entry.get("id")) in missing:
+                        found[str(key)] = entry
+                        missing.discard(str(key))
+                if len(missing) <= -(-left // PAGE_SIZE):
+                    break
+            else:
+                if pages == 1:
+                    # The whole list in one answer: what is not in it is not there.
+                    return found
+        for key in [one for one in wanted if one in missing]:
+            with contextlib.suppress(NotFoundError):
+                found[key] = self.get(key)
+        return found
 
     def find(self, name: str, *, co_id: str | None = None, application_type: str | None = None) -> Json:
         """Return the one workspace that is not deleted and has exactly this name.
