@@ -114,7 +114,9 @@ class ApiError(ResearchCloudError):
 
 
 def _rebuild(cls: type[ApiError], message: str, attributes: dict[str, Any]) -> ApiError:
-    return cls(message, **attributes)
+    error = cls(message)
+    error.__dict__.update(attributes)
+    return error
 
 
 class BadRequestError(ApiError):

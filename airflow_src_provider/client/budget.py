@@ -11,16 +11,20 @@ from __future__ import annotations
 import email.utils
 import hashlib
 import logging
+import os
 import random
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import astuple, dataclass, field
 from pathlib import Path
 from typing import TypeVar
 from urllib.parse import urlsplit
 
-from airflow_src_provider.client.stores import FileStore, MemoryStore, RedisStore, Store, StoreDownError
+from airflow_src_provider.client.filestore import FileStore
+from airflow_src_provider.client.forks import renew_after_fork
+from airflow_src_provider.client.stores import MemoryStore, RedisStore, Store, StoreDownError
 from airflow_src_provider.exceptions import BudgetWaitError, InvalidInputError
 
 log = logging.getLogger(__name__)
@@ -30,6 +34,7 @@ T = TypeVar("T")
 FALLBACK_SHARE = 0.1
 STORE_RETRY = 5.0
 QUIET_WAIT = 2.0
+MAX_SILENCE = 600.0
 
 
 @dataclass(frozen=True)
@@ -41,14 +46,14 @@ class BudgetSettings:
     :param window: length of the window in seconds.
     :param share: part of the allowance to use, above 0 and up to 1; less leaves room for the token's other users.
     :param store: empty for the log of this host, or a ``redis://`` / ``rediss://`` URL for several hosts.
-    :param directory: directory of this host's log.
+    :param directory: directory of this host's log; empty for one of this user among the temporary files.
     """
 
     origin: str
     limit: int
     window: float
     share: float = 1.0
-    store: str = ""
+    store: str = field(default="", repr=False)
     directory: str | Path = ""
 
     def __post_init__(self) -> None:
@@ -70,6 +75,11 @@ class BudgetSettings:
         return max(0.05, min(1.0, self.window / 120))
 
     @property
+    def longest_silence(self) -> float:
+        """Seconds beyond which a server's wish for silence is taken for a misunderstanding."""
+        return max(MAX_SILENCE, 2 * self.window)
+
+    @property
     def allowed(self) -> int:
         """Requests per window that this budget gives out."""
         return max(1, int(self.limit * self.share))
@@ -86,7 +96,8 @@ class BudgetSettings:
         window = self.window + self.margin
         if self.store:
             return RedisStore(self.store, self.name(token), self.allowed, window)
-        return FileStore(self.directory, self.name(token), self.allowed, window)
+        directory = self.directory or Path(tempfile.gettempdir()) / f"airflow-src-provider-{os.getuid()}"
+        return FileStore(directory, self.name(token), self.allowed, window)
 
 
 class Budget:
@@ -111,10 +122,17 @@ class Budget:
         self._store = store or settings.open_store(token)
         self._sleep = sleep
         self._clock = clock
-        self._turn = threading.Lock()
-        self._fallback: Store | None = None
         self._store_down_until = 0.0
+        self._refusals = 0
+        self._silent_until = float("-inf")
         self.waited = 0.0
+        renew_after_fork(self)
+        self.renew_after_fork()
+
+    def renew_after_fork(self) -> None:
+        self._turn = threading.Lock()
+        self._turn_ends = float("-inf")
+        self._fallback: Store | None = None
 
     def __repr__(self) -> str:
         return f"<Budget {self.settings.origin} {self.settings.allowed} per {self.settings.window:g} s>"
@@ -137,27 +155,28 @@ class Budget:
         """
         start = self._clock()
         # One waiter per process: the others queue here instead of asking the store in a herd.
-        if not self._turn.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
-            raise self._too_long(self._clock() - start, "other threads wait for it too")
+        if not self._turn.acquire(timeout=-1 if timeout is None else min(max(0.0, timeout), threading.TIMEOUT_MAX)):
+            raise self._too_long(max(0.0, self._turn_ends - self._clock()), "other threads wait for it too")
         try:
             told = False
             while True:
                 pause, reason = self._step()
-                waited = self._clock() - start
+                now = self._clock()
                 if not pause:
-                    self.waited += waited
-                    return waited
-                if timeout is not None and waited + pause > timeout:
+                    self.waited += now - start
+                    return now - start
+                if timeout is not None and now - start + pause > timeout:
                     raise self._too_long(pause, reason)
-                if not told and pause > QUIET_WAIT:
+                if not told and pause > QUIET_WAIT and now + pause > self._silent_until + QUIET_WAIT:
                     told = True
                     log.info(
                         "Waiting %.0f s for %s: %s. Next request at %s.",
                         pause,
                         self.settings.origin,
                         reason,
-                        time.strftime("%H:%M:%S", time.localtime(time.time() + pause)),
+                        _clock_time(pause),
                     )
+                self._turn_ends = now + pause
                 self._sleep(pause)
         finally:
             self._turn.release()
@@ -187,27 +206,32 @@ class Budget:
         )
 
     def _using_store(self, use: Callable[[Store], T]) -> T:
-        if self._fallback is None or self._clock() >= self._store_down_until:
+        fallback = self._fallback
+        if fallback is None or self._clock() >= self._store_down_until:
             try:
                 result = use(self._store)
             except StoreDownError as error:
-                if self._fallback is None:
-                    own = max(1, int(self.settings.allowed * FALLBACK_SHARE))
-                    log.warning(
-                        "The shared request budget cannot be used (%s): until it is back, this process sends at most "
-                        "%d requests per %g s.",
-                        error,
-                        own,
-                        self.settings.window,
-                    )
-                    self._fallback = MemoryStore(own, self.settings.window + self.settings.margin, self._clock)
                 self._store_down_until = self._clock() + STORE_RETRY
+                if fallback is None:
+                    fallback = self._fall_back(error)
             else:
-                if self._fallback is not None:
+                if fallback is not None:
                     log.info("The shared request budget is back.")
                     self._fallback = None
                 return result
-        return use(self._fallback)
+        return use(fallback)
+
+    def _fall_back(self, error: StoreDownError) -> Store:
+        own = max(1, int(self.settings.allowed * FALLBACK_SHARE))
+        log.warning(
+            "The shared request budget cannot be used (%s): until it is back, this process sends at most %d requests "
+            "per %g s.",
+            error,
+            own,
+            self.settings.window,
+        )
+        self._fallback = MemoryStore(own, self.settings.window + self.settings.margin, self._clock)
+        return self._fallback
 
     def observe(self, status: int, headers: Mapping[str, str]) -> None:
         """Learn from an answer: close the gate when the server is out of patience, or nearly so.
@@ -223,16 +247,35 @@ class Budget:
             pause = retry_after(headers)
             if pause is None and about_rate:
                 pause = self._until_reset(headers)
-            self._close_gate(self.settings.window if pause is None else pause)
-            log.warning("%s refused a request (429): all users of this token wait.", self.settings.origin)
-        elif about_rate and remaining is not None and remaining <= self.reserve:
+            self._refused(self.settings.window if pause is None else pause)
+            return
+        self._refusals = 0
+        if about_rate and remaining is not None and remaining <= self.reserve:
             pause = self._until_reset(headers)
-            if pause is not None:
+            if pause:
                 self._close_gate(pause)
 
-    def _close_gate(self, seconds: float) -> None:
-        if seconds > 0:
-            self._using_store(lambda store: store.close_gate(seconds))
+    def _refused(self, pause: float) -> None:
+        now = self._clock()
+        if now >= self._silent_until:
+            self._refusals += 1
+        # However short the wait that the server names: when it refuses again and again, it was too short.
+        floor = min(self.settings.window, 2.0 ** min(self._refusals, 20) / 2)
+        pause = self._close_gate(max(pause, floor))
+        if now + pause > self._silent_until + QUIET_WAIT:
+            log.warning(
+                "%s refused a request (429): all users of this token wait %.0f s. Next request at %s.",
+                self.settings.origin,
+                pause,
+                _clock_time(pause),
+            )
+        self._silent_until = max(self._silent_until, now + pause)
+
+    def _close_gate(self, seconds: float) -> float:
+        # A server that asks for a day of silence is misunderstood more likely than obeyed.
+        seconds = min(seconds, self.settings.longest_silence)
+        self._using_store(lambda store: store.close_gate(seconds))
+        return seconds
 
     def _until_reset(self, headers: Mapping[str, str]) -> float | None:
         """Seconds until the window ends, by the server's own clock; ``None`` when that makes no sense."""
@@ -244,7 +287,7 @@ class Budget:
         date = _http_date(headers.get("Date"))
         # The Date header has whole seconds only.
         left = reset - date + 1.0 if date is not None else reset - time.time()
-        if not -5 <= left <= max(600.0, 2 * self.settings.window):
+        if not -5 <= left <= self.settings.longest_silence:
             return None
         return max(0.0, left)
 
@@ -253,8 +296,7 @@ class Budget:
         return self._using_store(lambda store: store.used())
 
 
-_budgets: dict[tuple[BudgetSettings, str], Budget] = {}
-_budgets_lock = threading.Lock()
+_budgets: dict[tuple[object, ...], Budget] = {}
 
 
 def open_budget(settings: BudgetSettings, token: str) -> Budget:
@@ -263,11 +305,9 @@ def open_budget(settings: BudgetSettings, token: str) -> Budget:
     :param settings: allowance and store.
     :param token: the token.
     """
-    key = (replace(settings), settings.name(token))
-    with _budgets_lock:
-        if key not in _budgets:
-            _budgets[key] = Budget(settings, token)
-        return _budgets[key]
+    # Keys of built-in types only: setdefault is then atomic, and needs no lock that a fork could leave taken.
+    key = (*astuple(settings), settings.name(token))
+    return _budgets.get(key) or _budgets.setdefault(key, Budget(settings, token))
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:
@@ -300,5 +340,9 @@ def _http_date(raw: str | None) -> float | None:
         return None
     try:
         return email.utils.parsedate_to_datetime(raw).timestamp()
-    except (ValueError, TypeError):
+    except (ValueError, TypeError, OverflowError, OSError):
         return None
+
+
+def _clock_time(seconds_from_now: float) -> str:
+    return time.strftime("%H:%M:%S", time.localtime(time.time() + seconds_from_now))

@@ -9,22 +9,27 @@ from __future__ import annotations
 import copy
 import json as jsonlib
 import logging
+import os
+import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 import requests
-import urllib3
 from requests.adapters import HTTPAdapter
-from requests.structures import CaseInsensitiveDict
 
 from airflow_src_provider import exceptions as exc
+from airflow_src_provider.client import transport
 from airflow_src_provider.client.budget import Budget
 from airflow_src_provider.client.errors import error_from_answer
-from airflow_src_provider.client.redaction import TokenAuth, check_base_url, check_token
+from airflow_src_provider.client.forks import renew_after_fork
+from airflow_src_provider.client.redaction import HIDDEN, TokenAuth, check_base_url, check_token
 from airflow_src_provider.client.retry import retry
+from airflow_src_provider.client.stores import UnlimitedStore
 
 log = logging.getLogger(__name__)
 
@@ -34,10 +39,11 @@ CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 30.0
 MAX_WAIT = 900.0
 MAX_URL_LENGTH = 6000
-MAX_BODY_BYTES = 128 * 2**20
 REPEATABLE = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
+_UNREAD = object()
 
 
+@cache
 def _user_agent() -> str:
     try:
         own = version("airflow-src-provider")
@@ -60,15 +66,15 @@ class ApiResponse:
         self.status = status
         self.headers = headers
         self.body = body
-        self._parsed: Any = None
+        self._parsed: Any = _UNREAD
 
     def json(self) -> Any:
         """Return the parsed body; ``None`` for an empty one.
 
         :raises ValueError: the body is not JSON. Requests that expect JSON never get this far.
         """
-        if self._parsed is None and self.body:
-            self._parsed = jsonlib.loads(self.body)
+        if self._parsed is _UNREAD:
+            self._parsed = jsonlib.loads(self.body) if self.body else None
         return self._parsed
 
     @property
@@ -113,6 +119,7 @@ class ApiSession:
         certain_503: frozenset[int] | None = None,
         refresh_token: Callable[[], str] | None = None,
         sleep: Callable[[float], None] = time.sleep,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base_urls = {name: check_base_url(url, name) for name, url in base_urls.items()}
         origins = {_origin(url) for url in self._base_urls.values()}
@@ -124,35 +131,26 @@ class ApiSession:
         self._certain_503 = certain_503
         self._refresh_token = refresh_token
         self._sleep = sleep
+        self._clock = clock
         self.calls = 0
-        self._http = self._new_http(
-            {
-                "User-Agent": _user_agent(),
-                "Accept": "application/json",
-                "Accept-Encoding": "gzip, deflate",
-                **(headers or {}),
-            }
-        )
-        self._verify: bool | str = verify
-        if verify is True:
-            environment = requests.Session().merge_environment_settings("https://example.invalid", {}, None, True, None)
-            self._verify = environment["verify"] or False
+        self._headers = {
+            "User-Agent": _user_agent(),
+            "Accept": "application/json",
+            "Accept-Encoding": "gzip, deflate",
+            **(headers or {}),
+        }
+        self._verify = _certificates(verify)
         self._proxies = {
             name: dict(proxies) if proxies else requests.utils.get_environ_proxies(url)
             for name, url in self._base_urls.items()
         }
+        self.renew_after_fork()
+        renew_after_fork(self)
 
-    @staticmethod
-    def _new_http(headers: Mapping[str, str | bytes]) -> requests.Session:
-        http = requests.Session()
-        # The environment may hold a .netrc with other credentials, and a CA bundle that undoes verify=False.
-        http.trust_env = False
-        http.cookies.set_policy(_no_cookies())
-        adapter = HTTPAdapter(pool_connections=4, pool_maxsize=16, max_retries=0)
-        http.mount("https://", adapter)
-        http.mount("http://", adapter)
-        http.headers = CaseInsensitiveDict(headers)
-        return http
+    def renew_after_fork(self) -> None:
+        # The adapter alone, without requests' own session: no cookies, no redirects, no .netrc with other credentials.
+        self._http = HTTPAdapter(pool_connections=4, pool_maxsize=16, max_retries=0)
+        self._lock = threading.Lock()
 
     def __repr__(self) -> str:
         return f"<ApiSession {self._service_name} {' '.join(self._base_urls.values())}>"
@@ -169,16 +167,18 @@ class ApiSession:
     def urgent(self, within: float = 4.0) -> ApiSession:
         """Return a sibling for the last calls of a process that is being ended.
 
-        It shares no lock and no connection with this session, sends each request once, and does not wait for the budget.
+        It shares no lock and no connection with this session, sends each request once, and does not wait for the
+        budget.
 
         :param within: seconds that a request may take.
         """
         sibling = copy.copy(self)
-        sibling._budget = Budget(self._budget.settings, "", store=_Unlimited())
+        sibling._budget = Budget(self._budget.settings, "", store=UnlimitedStore())
         sibling._timeouts = (within, within)
         sibling._max_wait = 0.0
         sibling._refresh_token = None
-        sibling._http = self._new_http(self._http.headers)
+        sibling.renew_after_fork()
+        renew_after_fork(sibling)
         return sibling
 
     def request(
@@ -209,131 +209,147 @@ class ApiSession:
         :raises ApiError: one of its subclasses, see the module's table.
         """
         method = method.upper()
-        repeatable = method in REPEATABLE if safe is None else safe
-        prepared = self._prepare(method, path, service, params, json)
-        deadline = time.monotonic() + (self._max_wait if max_wait is None else max_wait)
+        call = _Call(
+            prepared=self._prepare(method, path, service, params, json),
+            service=service,
+            path=path,
+            repeatable=method in REPEATABLE if safe is None else safe,
+            read_timeout=timeout or self._timeouts[1],
+            expect_json=expect_json,
+            deadline=self._clock() + (self._max_wait if max_wait is None else max_wait),
+        )
         refreshed = False
 
         def attempt() -> ApiResponse:
             nonlocal refreshed
             try:
-                return self._attempt(prepared, service, path, repeatable, timeout, expect_json, deadline)
+                return self._attempt(call)
             except exc.TokenRejectedError:
-                if refreshed or not self._adopt_new_token():
+                if refreshed or not self._adopt_new_token(call.prepared):
                     raise
                 refreshed = True
-                self._auth(prepared)
-            return self._attempt(prepared, service, path, repeatable, timeout, expect_json, deadline)
+            return self._attempt(call)
 
-        return retry(attempt, deadline, self._sleep)
+        return retry(attempt, call.deadline, self._sleep, self._clock)
 
     def _prepare(
         self, method: str, path: str, service: str, params: Params | None, json: Any
     ) -> requests.PreparedRequest:
         if service not in self._base_urls:
             raise exc.InvalidInputError("service", service, f"one of {sorted(self._base_urls)}")
-        if "://" in path or path.startswith("//") or any(ord(c) <= 32 for c in path) or "/../" in f"/{path}/":
-            raise exc.InvalidInputError("path", path, "a path below the service's base URL, without a host")
+        if not _is_below(path):
+            raise exc.InvalidInputError(
+                "path", path, "a path below the service's base URL, without host, query, fragment or dot segments"
+            )
         pairs = params.items() if isinstance(params, Mapping) else params or ()
-        request = requests.Request(
-            method,
-            self._base_urls[service] + path.lstrip("/"),
-            params=[(key, _query_value(value)) for key, value in pairs if value is not None],
-            json=json,
-            auth=self._auth,
-        )
-        prepared = self._http.prepare_request(request)
-        if len(prepared.url or "") > MAX_URL_LENGTH:
+        prepared = requests.PreparedRequest()
+        try:
+            prepared.prepare(
+                method,
+                self._base_urls[service] + path.lstrip("/"),
+                headers=self._headers,
+                params=[(key, _query_value(value)) for key, value in pairs if value is not None],
+                json=json,
+                auth=self._auth,
+            )
+        except (requests.RequestException, TypeError, ValueError) as error:
+            problem = f"{type(error).__name__}: {error}"
+        else:
+            length = len(prepared.url or "")
+            if length <= MAX_URL_LENGTH:
+                return prepared
             # Beyond this length the platform answers as if it were under maintenance.
             raise exc.InvalidInputError(
-                "params", f"a URL of {len(prepared.url or '')} characters", f"at most {MAX_URL_LENGTH} characters"
+                "params", f"a URL of {length} characters", f"at most {MAX_URL_LENGTH} characters"
             )
-        return prepared
+        raise exc.InvalidInputError("request", problem, "headers, query and body that can be sent as HTTP and JSON")
 
-    def _attempt(
-        self,
-        prepared: requests.PreparedRequest,
-        service: str,
-        path: str,
-        repeatable: bool,
-        timeout: float | None,
-        expect_json: bool,
-        deadline: float,
-    ) -> ApiResponse:
-        method = prepared.method or ""
+    def _attempt(self, call: _Call) -> ApiResponse:
         where: dict[str, Any] = {
-            "service": " ".join(p for p in (self._service_name, service) if p),
-            "method": method,
-            "path": path,
+            "service": " ".join(p for p in (self._service_name, call.service) if p),
+            "method": call.prepared.method,
+            "path": call.path,
         }
-        self._budget.acquire(max(0.0, deadline - time.monotonic()))
-        self.calls += 1
-        read_timeout = timeout or self._timeouts[1]
-        failure: exc.ApiError
+        self._budget.acquire(max(0.0, call.deadline - self._clock()))
+        with self._lock:
+            self.calls += 1
+        status = 0
         try:
             answer = self._http.send(
-                prepared,
-                timeout=(self._timeouts[0], read_timeout),
-                verify=self._verify,
-                proxies=self._proxies[service],
-                allow_redirects=False,
+                call.prepared,
                 stream=True,
+                timeout=(self._timeouts[0], call.read_timeout),
+                verify=self._verify,
+                proxies=self._proxies[call.service],
             )
-            status, headers, body = answer.status_code, answer.headers, _read(answer, read_timeout)
-        except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as error:
-            failure = _no_answer(error, repeatable, where)
-        else:
+            status, headers, body = answer.status_code, answer.headers, b""
             self._budget.observe(status, headers)
+            body = transport.read_body(answer, call.read_timeout)
+        except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
+            failure: exc.ResearchCloudError = exc.InvalidInputError("proxies", HIDDEN, str(error))
+        except transport.FAILURES as error:
+            # A refusal is a refusal, even when its text is cut off.
+            failure = (
+                error_from_answer(status, headers, b"", clean=self._auth.clean, **where)
+                if status >= 300
+                else transport.no_answer(error, call.repeatable, where)
+            )
+        else:
             if 200 <= status <= 204:
-                if not expect_json or not body or _is_json(body):
-                    return ApiResponse(status, headers, body)
+                response = ApiResponse(status, headers, body)
+                if not call.expect_json or _is_usable(response, call.prepared.method):
+                    return response
                 failure = exc.BadAnswerError(
-                    "a success whose body is not JSON", status=status, request_id=headers.get("X-Request-Id"), **where
+                    "a success whose body is not JSON" if body else "a success without a body",
+                    status=status,
+                    request_id=headers.get("X-Request-Id"),
+                    **where,
                 )
             else:
-                failure = error_from_answer(status, headers, body, **where)
+                failure = error_from_answer(status, headers, body, clean=self._auth.clean, **where)
         # Raised outside of the except block: the library's own error holds the request and with it the token.
-        raise self._final(failure, repeatable)
+        raise self._final(failure, call.repeatable)
 
-    def _final(self, failure: exc.ApiError, repeatable: bool) -> exc.ApiError:
-        failure = self._auth.redact(failure)
+    def _final(self, failure: exc.ResearchCloudError, repeatable: bool) -> exc.ResearchCloudError:
         if repeatable or not isinstance(failure, exc.ServerError | exc.ServiceUnavailableError | exc.BadAnswerError):
             return failure
         if isinstance(failure, exc.ServiceUnavailableError) and (
             self._certain_503 is None or failure.code in self._certain_503
         ):
             return failure
-        details = {k: v for k, v in failure.__dict__.items() if k != "message"}
-        return exc.OutcomeUnknownError(f"whether it was done is not known: {failure.message}", **details)
+        unknown = exc.OutcomeUnknownError(f"whether it was done is not known: {failure.message}")
+        unknown.__dict__.update({k: v for k, v in failure.__dict__.items() if k != "message"})
+        return unknown
 
-    def _adopt_new_token(self) -> bool:
-        if self._refresh_token is None:
-            return False
-        token = check_token(self._refresh_token())
-        if self._auth.holds(token):
-            return False
-        log.info(
-            "%s refused the token; the connection holds another one now, which is used instead.", self._service_name
-        )
-        self._auth.replace(token)
-        self._budget = self._budget.for_token(token)
-        return True
+    def _adopt_new_token(self, refused: requests.PreparedRequest) -> bool:
+        """Put another token into a refused request, if there is one."""
+        with self._lock:
+            # Another thread may have found the new token already.
+            if self._auth.renew(refused):
+                return True
+            if self._refresh_token is None:
+                return False
+            token = check_token(self._refresh_token())
+            if self._auth.holds(token):
+                return False
+            self._auth.replace(token)
+            self._budget = self._budget.for_token(token)
+            log.info(
+                "%s refused the token; the connection holds another one now, which is used instead.",
+                self._service_name,
+            )
+            return self._auth.renew(refused)
 
 
-class _Unlimited:
-    """A store that admits everything, for a process that has no time left to wait."""
-
-    def try_acquire(self) -> float:
-        return 0.0
-
-    def gate(self) -> float:
-        return 0.0
-
-    def close_gate(self, seconds: float) -> None:
-        del seconds
-
-    def used(self) -> int:
-        return 0
+@dataclass(frozen=True, slots=True)
+class _Call:
+    prepared: requests.PreparedRequest
+    service: str
+    path: str
+    repeatable: bool
+    read_timeout: float
+    expect_json: bool
+    deadline: float
 
 
 def _origin(url: str) -> str:
@@ -341,68 +357,31 @@ def _origin(url: str) -> str:
     return f"{parts.scheme}://{parts.netloc}".lower()
 
 
-def _no_cookies() -> Any:
-    from http.cookiejar import DefaultCookiePolicy
+def _is_below(path: str) -> bool:
+    if "://" in path or path.startswith("//") or any(ord(c) <= 32 or c in "?#\\" for c in path):
+        return False
+    return not any(unquote(segment) in (".", "..") for segment in path.split("/"))
 
-    # A session cookie would turn on checks that a token does not need, and could outlive it.
-    return DefaultCookiePolicy(allowed_domains=[])
+
+def _certificates(verify: bool | str) -> bool | str:
+    bundle = verify
+    if verify is True:
+        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+    if isinstance(bundle, str) and not os.path.exists(bundle):
+        raise exc.InvalidInputError("verify", bundle, "a file or folder of CA certificates that exists")
+    return bundle
 
 
 def _query_value(value: Any) -> Any:
     return str(value).lower() if isinstance(value, bool) else value
 
 
-def _is_json(body: bytes) -> bool:
+def _is_usable(response: ApiResponse, method: str | None) -> bool:
+    if not response.body:
+        # What was asked for, or made, must be in the answer; what was set or deleted need not be.
+        return response.status == 204 or method not in ("GET", "POST")
     try:
-        jsonlib.loads(body)
+        response.json()
     except (ValueError, RecursionError):
         return False
     return True
-
-
-def _read(answer: requests.Response, read_timeout: float) -> bytes:
-    """Read a body that is bounded in size and time, however slowly it drips."""
-    deadline = time.monotonic() + 4 * read_timeout
-    parts: list[bytes] = []
-    size = 0
-    with answer:
-        for part in answer.raw.stream(1 << 18, decode_content=True):
-            parts.append(part)
-            size += len(part)
-            if size > MAX_BODY_BYTES:
-                raise urllib3.exceptions.ProtocolError(f"an answer of more than {MAX_BODY_BYTES >> 20} MiB")
-            if time.monotonic() > deadline:
-                raise urllib3.exceptions.ProtocolError(f"an answer that took more than {4 * read_timeout:.0f} s")
-    return b"".join(parts)
-
-
-def _no_answer(error: BaseException, repeatable: bool, where: dict[str, Any]) -> exc.ApiError:
-    chain = _chain(error)
-    reason = type(chain[-1]).__name__
-    detail = f"{reason}: {chain[-1]}"[:300]
-    never_sent = (
-        urllib3.exceptions.NewConnectionError,
-        urllib3.exceptions.NameResolutionError,
-        urllib3.exceptions.ConnectTimeoutError,
-        requests.exceptions.ConnectTimeout,
-    )
-    if any(isinstance(link, requests.exceptions.SSLError | urllib3.exceptions.SSLError) for link in chain):
-        failure = exc.ConnectFailedError(f"no secure connection ({detail})", **where)
-        failure.retryable = False
-        return failure
-    if any(isinstance(link, never_sent) for link in chain):
-        return exc.ConnectFailedError(f"no connection ({detail})", **where)
-    kind = exc.ConnectionLostError if repeatable else exc.OutcomeUnknownError
-    prefix = "" if repeatable else "whether it was done is not known: "
-    return kind(f"{prefix}no answer ({detail})", **where)
-
-
-def _chain(error: BaseException) -> list[BaseException]:
-    chain: list[BaseException] = []
-    todo: list[Any] = [error]
-    while todo and len(chain) < 20:
-        link = todo.pop(0)
-        if isinstance(link, BaseException) and link not in chain:
-            chain.append(link)
-            todo += [link.__cause__, link.__context__, getattr(link, "reason", None), *link.args]
-    return chain

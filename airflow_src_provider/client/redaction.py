@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
+import html
 import ipaddress
+import json
 from collections.abc import Iterable
-from typing import TypeVar
 from urllib.parse import quote, urlsplit
 
 import requests
 
-from airflow_src_provider.exceptions import ApiError, InvalidInputError
+from airflow_src_provider.exceptions import InvalidInputError
 
 HIDDEN = "***"
-E = TypeVar("E", bound=ApiError)
 
 
 def check_token(token: object) -> str:
@@ -73,7 +73,7 @@ class TokenAuth(requests.auth.AuthBase):
 
     def __init__(self, header: str, token: str, origins: Iterable[str]) -> None:
         self._header = header
-        self._token = token
+        self._tokens = [token]
         self._origins = frozenset(origins)
 
     def __repr__(self) -> str:
@@ -82,25 +82,25 @@ class TokenAuth(requests.auth.AuthBase):
     def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
         parts = urlsplit(request.url or "")
         if f"{parts.scheme}://{parts.netloc}".lower() in self._origins:
-            request.headers[self._header] = self._token
+            request.headers[self._header] = self._tokens[-1]
         return request
+
+    def renew(self, request: requests.PreparedRequest) -> bool:
+        """Put the token in use into a request again; return whether it carried another one."""
+        before = request.headers.get(self._header)
+        return self(request).headers.get(self._header) != before
 
     def holds(self, token: str) -> bool:
         """Return whether this is the token in use."""
-        return token == self._token
+        return token == self._tokens[-1]
 
     def replace(self, token: str) -> None:
         """Use another token from now on."""
-        self._token = token
+        self._tokens.append(token)
 
-    def redact(self, error: E) -> E:
-        """Remove the token from an error, should the server have sent it back."""
-        error.message = self._clean(error.message)
-        error.args = (error.message,)
-        error.path = self._clean(error.path)
-        if error.body is not None and self._token in repr(error.body):
-            error.body = None
-        return error
-
-    def _clean(self, text: str) -> str:
-        return text.replace(self._token, HIDDEN).replace(quote(self._token, safe=""), HIDDEN)
+    def clean(self, text: str) -> str:
+        """Remove the token, and those used before, from a text that the server sent."""
+        for token in self._tokens:
+            for form in {token, quote(token, safe=""), html.escape(token), json.dumps(token)[1:-1]}:
+                text = text.replace(form, HIDDEN)
+        return text

@@ -37,17 +37,23 @@ ATTEMPTS = 5
 T = TypeVar("T")
 
 
-def retry(attempt: Callable[[], T], deadline: float, sleep: Callable[[float], None]) -> T:
+def retry(
+    attempt: Callable[[], T],
+    deadline: float,
+    sleep: Callable[[float], None],
+    clock: Callable[[], float] = time.monotonic,
+) -> T:
     """Call ``attempt`` until it returns, fails for good, or the next try would come too late.
 
     :param attempt: sends once; raises :class:`~airflow_src_provider.exceptions.ApiError`.
-    :param deadline: moment on the monotonic clock after which nothing is tried again.
+    :param deadline: moment on ``clock`` after which nothing is tried again.
     :param sleep: waits for seconds.
+    :param clock: monotonic seconds.
     """
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_worth_retrying),
         wait=_pause,
-        stop=lambda state: _give_up(state, deadline),
+        stop=lambda state: _give_up(state, deadline - clock()),
         before_sleep=_log_retry,
         sleep=sleep,
         reraise=True,
@@ -80,9 +86,9 @@ def _pause(state: tenacity.RetryCallState) -> float:
     return min(30.0, 1.0 * 2.0 ** (n - 1)) * random.uniform(0.5, 1.0)
 
 
-def _give_up(state: tenacity.RetryCallState, deadline: float) -> bool:
+def _give_up(state: tenacity.RetryCallState, left: float) -> bool:
     error = state.outcome.exception() if state.outcome else None
-    if time.monotonic() + state.upcoming_sleep > deadline:
+    if state.upcoming_sleep > left:
         return True
     patient = isinstance(error, exc.RateLimitError | exc.ServiceUnavailableError)
     return not patient and state.attempt_number >= ATTEMPTS

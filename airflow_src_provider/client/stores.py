@@ -7,24 +7,19 @@ host, ``limits`` on Redis for several): approximations such as token buckets let
 
 from __future__ import annotations
 
-import fcntl
-import logging
 import math
-import os
-import sqlite3
 import threading
 import time
-import weakref
 from collections.abc import Callable
-from pathlib import Path
-from typing import Any, ClassVar, Protocol
+from typing import Any, Protocol
 
-log = logging.getLogger(__name__)
+from airflow_src_provider.client.forks import renew_after_fork
 
-LOCK_POLL = 0.001
-LOCK_TIMEOUT = 5.0
-LEAK_EVERY = 10.0
-KEEP_ROWS_MS = 600_000
+REDIS_TIMEOUT = 2.0
+# Only ever later, and in one step: two processes may close the gate at once.
+_CLOSE_GATE = """
+if redis.call('pttl', KEYS[1]) < tonumber(ARGV[1]) then redis.call('set', KEYS[1], '1', 'px', ARGV[1]) end
+"""
 
 
 class StoreDownError(Exception):
@@ -59,7 +54,7 @@ class MemoryStore:
 
         self._clock = clock
         self._window = window
-        self._bucket = InMemoryBucket([Rate(limit, int(window * 1000))])
+        self._bucket = InMemoryBucket([Rate(limit, milliseconds(window))])
         self._gate_until = 0.0
 
     def try_acquire(self) -> float:
@@ -70,7 +65,8 @@ class MemoryStore:
         item = RateItem("r", now)
         if self._bucket.put(item):
             return 0.0
-        return _bounded(int(self._bucket.waiting(item)), self._window)
+        wait: Any = self._bucket.waiting(item)
+        return bounded(wait, self._window)
 
     def gate(self) -> float:
         return max(0.0, self._gate_until - self._clock())
@@ -80,176 +76,23 @@ class MemoryStore:
 
     def used(self) -> int:
         self._bucket.leak(int(self._clock() * 1000))
-        return self._bucket.count()
+        return len(self._bucket.items)
 
 
-class _ProcessLock:
-    """An exclusive lock between processes that the kernel gives back when its holder dies.
-
-    It polls instead of blocking: a holder that is stopped, not killed, must not be able to stop everybody else.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._fd = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o660)
-        self._depth = 0
-        self._thread_lock = threading.RLock()
-
-    def __enter__(self) -> _ProcessLock:
-        self._thread_lock.acquire()
-        if self._depth == 0:
-            try:
-                self._take()
-            except BaseException:
-                self._thread_lock.release()
-                raise
-        self._depth += 1
-        return self
-
-    def _take(self) -> None:
-        deadline = 0.0
-        while True:
-            try:
-                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                return
-            except BlockingIOError:
-                now = time.monotonic()
-                deadline = deadline or now + LOCK_TIMEOUT
-                if now > deadline:
-                    raise StoreDownError(
-                        f"the budget's lock was held by another process for {LOCK_TIMEOUT:.0f} s"
-                    ) from None
-                time.sleep(LOCK_POLL)
-
-    def __exit__(self, *_: object) -> None:
-        self._depth -= 1
-        if self._depth == 0:
-            fcntl.flock(self._fd, fcntl.LOCK_UN)
-        self._thread_lock.release()
-
-    def close(self) -> None:
-        os.close(self._fd)
-
-
-class FileStore:
-    """One host: an SQLite log beside a lock file, shared by every process that opens the same name.
-
-    All times are the machine's monotonic clock, which all processes of a boot share and nobody can set; the boot is
-    part of the file name because the clock starts anew with it.
-
-    :param directory: a directory on a local file system that all users of the token can write.
-    :param name: name of the budget; must not contain the token.
-    :param limit: requests per window.
-    :param window: seconds, margin included.
-    """
-
-    _opened: ClassVar[weakref.WeakSet[FileStore]] = weakref.WeakSet()
-
-    def __init__(
-        self,
-        directory: str | Path,
-        name: str,
-        limit: int,
-        window: float,
-        clock: Callable[[], float] = time.monotonic,
-    ) -> None:
-        self._path = Path(directory) / f"{name}-{_boot_id()}.sqlite"
-        self._gate_path = self._path.with_suffix(".gate")
-        self._limit = limit
-        self._window = window
-        self._clock = clock
-        self._bucket: Any = None
-        self._lock: _ProcessLock | None = None
-        self._open_lock = threading.Lock()
-        self._leaked_at = 0.0
-
-    def _open(self) -> Any:
-        with self._open_lock:
-            if self._bucket is not None:
-                return self._bucket
-            from pyrate_limiter import Rate, SQLiteBucket
-
-            clock = self._clock
-
-            class MonotonicBucket(SQLiteBucket):
-                def now(self) -> int:
-                    return int(clock() * 1000)
-
-            try:
-                self._path.parent.mkdir(parents=True, exist_ok=True, mode=0o770)
-                self._lock = _ProcessLock(self._path.with_suffix(".lock"))
-                self._gate_path.touch(mode=0o660, exist_ok=True)
-                with self._lock:
-                    connection = sqlite3.connect(self._path, check_same_thread=False)
-                    # Nothing in here outlives the boot, so nothing in here needs to reach the disk.
-                    connection.execute("PRAGMA journal_mode=WAL")
-                    connection.execute("PRAGMA synchronous=OFF")
-                    connection.execute("CREATE TABLE IF NOT EXISTS sent (name VARCHAR, item_timestamp INTEGER)")
-                    connection.execute("CREATE INDEX IF NOT EXISTS sent_at ON sent (item_timestamp)")
-                    connection.commit()
-            except (OSError, sqlite3.Error) as error:
-                raise StoreDownError(f"{self._path}: {error}") from error
-            self._bucket = MonotonicBucket(
-                [Rate(self._limit, int(self._window * 1000))], connection, "sent", lock=self._lock
-            )
-            FileStore._opened.add(self)
-            return self._bucket
+class UnlimitedStore:
+    """Admits everything, for a process that has no time left to wait."""
 
     def try_acquire(self) -> float:
-        from pyrate_limiter import RateItem
-
-        bucket = self._bucket or self._open()
-        try:
-            with bucket.lock:
-                # Read under the lock: time lost waiting for it must count as time before the request.
-                item = RateItem("r", bucket.now())
-                if not bucket.put(item):
-                    return _bounded(bucket.waiting(item), self._window)
-                if item.timestamp / 1000 - self._leaked_at > LEAK_EVERY:
-                    self._leaked_at = item.timestamp / 1000
-                    # Others may count over a longer window in the same file.
-                    bucket.leak(item.timestamp - KEEP_ROWS_MS)
-            return 0.0
-        except (OSError, sqlite3.Error) as error:
-            raise StoreDownError(f"{self._path}: {error}") from error
+        return 0.0
 
     def gate(self) -> float:
-        try:
-            until = os.stat(self._gate_path).st_mtime_ns / 1e9
-        except OSError:
-            return 0.0
-        left = until - self._clock()
-        # A fresh file carries the wall clock, which is far in the monotonic clock's future.
-        return left if 0.0 < left <= 2 * self._window + 900 else 0.0
+        return 0.0
 
     def close_gate(self, seconds: float) -> None:
-        self._bucket or self._open()
-        if seconds > self.gate():
-            until = int((self._clock() + seconds) * 1e9)
-            try:
-                os.utime(self._gate_path, ns=(until, until))
-            except OSError as error:
-                raise StoreDownError(f"{self._gate_path}: {error}") from error
+        del seconds
 
     def used(self) -> int:
-        bucket = self._bucket or self._open()
-        with bucket.lock:
-            start = bucket.now() - int(self._window * 1000)
-            row = bucket.conn.execute("SELECT COUNT(*) FROM sent WHERE item_timestamp >= ?", (start,)).fetchone()
-        return int(row[0])
-
-    @classmethod
-    def _forget_after_fork(cls) -> None:
-        # A lock taken before the fork would be shared with the child, and an SQLite connection must not cross one.
-        for store in list(cls._opened):
-            if store._lock is not None:
-                store._lock.close()
-            store._lock = None
-            store._bucket = None
-            store._open_lock = threading.Lock()
-        cls._opened = weakref.WeakSet()
-
-
-os.register_at_fork(after_in_child=FileStore._forget_after_fork)
+        return 0
 
 
 class RedisStore:
@@ -266,34 +109,44 @@ class RedisStore:
         self._name = name
         self._limit = limit
         self._window = math.ceil(window)
-        self._pid = 0
-        self._limiter: Any = None
         self._item: Any = None
+        renew_after_fork(self)
+        self.renew_after_fork()
+
+    def renew_after_fork(self) -> None:
+        self._limiter: Any = None
         self._redis: Any = None
         self._open_lock = threading.Lock()
 
     def _open(self) -> None:
-        with self._open_lock:
-            if self._pid == os.getpid():
-                return
-            from limits import RateLimitItemPerSecond
-            from limits.storage import RedisStorage
-            from limits.strategies import MovingWindowRateLimiter
+        from limits import RateLimitItemPerSecond
+        from limits.storage import RedisStorage
+        from limits.strategies import MovingWindowRateLimiter
+        from redis.backoff import NoBackoff
+        from redis.retry import Retry
 
-            storage = RedisStorage(self._url, socket_timeout=2.0, socket_connect_timeout=2.0)
+        with self._open_lock:
+            if self._limiter is not None:
+                return
+            # One repetition is for an idle connection that the server has closed. More would keep a request
+            # waiting for seconds while the server is down.
+            options: dict[str, Any] = {"retry": Retry(NoBackoff(), 1)}
+            storage = RedisStorage(
+                self._url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT, **options
+            )
             self._redis = storage.get_connection()
-            self._limiter = MovingWindowRateLimiter(storage)
             self._item = RateLimitItemPerSecond(self._limit, self._window, namespace="airflow_src_provider")
-            self._pid = os.getpid()
+            self._limiter = MovingWindowRateLimiter(storage)
 
     def _guard(self, call: Callable[[], Any]) -> Any:
         import redis
 
         try:
-            if self._pid != os.getpid():
+            if self._limiter is None:
                 self._open()
             return call()
         except (redis.RedisError, OSError) as error:
+            # The library's words may hold the address with its password.
             raise StoreDownError(f"Redis: {type(error).__name__}") from None
 
     def try_acquire(self) -> float:
@@ -301,7 +154,7 @@ class RedisStore:
             if self._limiter.hit(self._item, self._name):
                 return 0.0
             reset = self._limiter.get_window_stats(self._item, self._name).reset_time
-            return min(max(0.01, reset - time.time()), float(self._window))
+            return bounded((reset - time.time()) * 1000, self._window)
 
         return float(self._guard(attempt))
 
@@ -313,21 +166,18 @@ class RedisStore:
         return max(0, int(self._guard(lambda: self._redis.pttl(self._gate_key)))) / 1000
 
     def close_gate(self, seconds: float) -> None:
-        if seconds > self.gate():
-            self._guard(lambda: self._redis.set(self._gate_key, "1", px=max(1, int(seconds * 1000))))
+        self._guard(lambda: self._redis.eval(_CLOSE_GATE, 1, self._gate_key, max(1, int(seconds * 1000))))
 
     def used(self) -> int:
         stats = self._guard(lambda: self._limiter.get_window_stats(self._item, self._name))
         return self._limit - int(stats.remaining)
 
 
-def _bounded(milliseconds: float, window: float) -> float:
-    # Whatever stands in the log, nobody waits longer than a window for it.
-    return min(max(milliseconds / 1000, 0.001), window)
+def milliseconds(seconds: float) -> int:
+    """Return whole milliseconds, rounded up: a window must never come out shorter than it was asked for."""
+    return math.ceil(seconds * 1000)
 
 
-def _boot_id() -> str:
-    try:
-        return Path("/proc/sys/kernel/random/boot_id").read_text().strip()[:8]
-    except OSError:
-        return "boot"
+def bounded(wait_ms: float, window: float) -> float:
+    """Return seconds to wait: whatever stands in the log, nobody waits longer than a window for it."""
+    return min(max(wait_ms / 1000, 0.001), window)

@@ -1,0 +1,78 @@
+"""What can happen on the wire: bodies of any size and speed, and the many ways in which there is no answer."""
+
+from __future__ import annotations
+
+import ssl
+import time
+from typing import Any
+
+import requests
+import urllib3
+
+from airflow_src_provider import exceptions as exc
+
+MAX_BODY_BYTES = 128 * 2**20
+READ_SIZE = 1 << 18
+FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
+_NEVER_SENT = (
+    urllib3.exceptions.NewConnectionError,
+    urllib3.exceptions.ConnectTimeoutError,
+    # Raised only while no tunnel through the proxy exists.
+    urllib3.exceptions.ProxyError,
+)
+
+
+def read_body(answer: requests.Response, read_timeout: float) -> bytes:
+    """Read a body that is bounded in size and time, however slowly it drips, and give the connection back.
+
+    :raises urllib3.exceptions.HTTPError: the body is cut off, too large or too slow.
+    """
+    raw = answer.raw
+    deadline = time.monotonic() + 4 * read_timeout
+    parts: list[bytes] = []
+    size = 0
+    try:
+        while part := raw.read1(READ_SIZE, decode_content=True):
+            parts.append(part)
+            size += len(part)
+            if size > MAX_BODY_BYTES:
+                raise urllib3.exceptions.ProtocolError(f"an answer of more than {MAX_BODY_BYTES >> 20} MiB")
+            if time.monotonic() > deadline:
+                raise urllib3.exceptions.ProtocolError(f"an answer that took more than {4 * read_timeout:g} s")
+    except BaseException:
+        raw.close()
+        raise
+    raw.release_conn()
+    return b"".join(parts)
+
+
+def no_answer(error: BaseException, repeatable: bool, where: dict[str, Any]) -> exc.ApiError:
+    """Build the typed error for a request without an answer.
+
+    :param error: what the HTTP library raised.
+    :param repeatable: whether the request may be sent again without knowing its outcome.
+    :param where: service, method and path of the request.
+    """
+    causes = _causes(error)
+    detail = f"{type(causes[-1]).__name__}: {causes[-1]}"[:300]
+    if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
+        failure = exc.ConnectFailedError(f"no secure connection ({detail})", **where)
+        failure.retryable = False
+        return failure
+    if any(isinstance(cause, _NEVER_SENT) for cause in causes):
+        return exc.ConnectFailedError(f"no connection ({detail})", **where)
+    if repeatable:
+        return exc.ConnectionLostError(f"no answer ({detail})", **where)
+    return exc.OutcomeUnknownError(f"whether it was done is not known: no answer ({detail})", **where)
+
+
+def _causes(error: BaseException) -> list[BaseException]:
+    # Never __context__: it may lead to an older error that the caller was busy with when it sent this request.
+    found: list[BaseException] = []
+    todo: list[Any] = [error]
+    while todo and len(found) < 20:
+        link = todo.pop(0)
+        if isinstance(link, BaseException) and link not in found:
+            found.append(link)
+            todo += [link.__cause__, getattr(link, "reason", None), *link.args]
+    return found
