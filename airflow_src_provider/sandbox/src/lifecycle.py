@@ -294,7 +294,8 @@ class Lifecycle(Store):
     def watch_end(self, workspace: Workspace) -> None:
         """Delete the workspace after its present `end_time`, unless that is changed before."""
         if workspace.end_time is not None:
-            self.at(workspace.end_time + self.switches.expiry_delay, lambda: self._platform_rules(workspace))
+            due = max(workspace.end_time + self.switches.expiry_delay, self.now())
+            self.at(due, lambda: self._platform_rules(workspace))
 
     def _remove_long_paused(self, workspace: Workspace, due: float) -> None:
         def remove() -> None:

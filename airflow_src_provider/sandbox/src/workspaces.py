@@ -45,29 +45,36 @@ class WorkspaceService(Service):
 
     def listing(self, call: Call) -> Response:
         world, user = self.world, self.user(call)
-        order = world.switches.list_order
+        order, wanted = world.switches.list_order, self._filter(call, user)
         found = sorted(
-            (each for each in world.visible(user) if self._wanted(call, user, each)),
+            (each for each in world.visible(user) if wanted(each)),
             key=(lambda each: each.id) if order == "id" else (lambda each: (each.created, each.number)),
             reverse=order == "newest",
         )
         return json_answer(page(world, call, found, lambda each: workspace_json(world, each, user)))
 
-    def _wanted(self, call: Call, user: User, workspace: Workspace) -> bool:
-        status = self.world.shown_status(workspace)
-        name, deleted = one(call, "name"), (one(call, "deleted") or "").lower()
-        return (
-            one(call, "application_type") in (None, workspace.kind)
-            and not (deleted == "false" and status == "deleted")
-            and not (deleted == "true" and status != "deleted")
-            and not (self.world.switches.deleted_is_404 and status == "deleted")
-            and not ((one(call, "by_owner") or "").lower() == "true" and workspace.owner_id != user.id)
-            and (name is None or name.lower() in workspace.name.lower())
-            and one(call, "status") in (None, workspace.overrides.get("status", status))
-            and uuid_filter(call, "co_id") in (None, workspace.co_id)
-            and uuid_filter(call, "wallet_id") in (None, workspace.wallet_id)
-            and uuid_filter(call, "id") in (None, workspace.id)
-        )
+    def _filter(self, call: Call, user: User) -> Callable[[Workspace], bool]:
+        kind, status, name = one(call, "application_type"), one(call, "status"), one(call, "name")
+        deleted, by_owner = (one(call, "deleted") or "").lower(), (one(call, "by_owner") or "").lower()
+        co_id, wallet_id, own_id = (uuid_filter(call, key) for key in ("co_id", "wallet_id", "id"))
+        gone = {"false": False, "true": True}.get(deleted)
+        if self.world.switches.deleted_is_404:
+            gone = False
+
+        def wanted(workspace: Workspace) -> bool:
+            shown = workspace.overrides.get("status", self.world.shown_status(workspace))
+            return (
+                kind in (None, workspace.kind)
+                and gone in (None, shown == "deleted")
+                and (by_owner != "true" or workspace.owner_id == user.id)
+                and (name is None or name.lower() in workspace.name.lower())
+                and status in (None, shown)
+                and co_id in (None, workspace.co_id)
+                and wallet_id in (None, workspace.wallet_id)
+                and own_id in (None, workspace.id)
+            )
+
+        return wanted
 
     def create(self, call: Call) -> Response:
         user = self.user(call)
