@@ -63,11 +63,12 @@ def get_provider_info() -> dict[str, object]:
                             "type": ["string", "null"],
                             "format": "date",
                             "default": None,
+                            "section": "Token expiry",
                         },
                     },
                     "rate_limit": {
                         "label": "Requests per window",
-                        "description": "Requests that SURF allows for this token within one window. Empty: 1000.",
+                        "description": "Requests that SURF allows for this token within one window. If empty: 1000.",
                         "schema": {
                             "type": ["integer", "null"],
                             "minimum": 1,
@@ -77,7 +78,7 @@ def get_provider_info() -> dict[str, object]:
                     },
                     "rate_window": {
                         "label": "Window (seconds)",
-                        "description": "Length of the window in seconds. Empty: 60.",
+                        "description": "Length of the window in seconds. If empty: 60.",
                         "schema": {
                             "type": ["number", "null"],
                             "minimum": 1,
@@ -89,7 +90,7 @@ def get_provider_info() -> dict[str, object]:
                         "label": "Share for Airflow",
                         "description": (
                             "Part of the allowance that Airflow may use, above 0 and up to 1. Less than 1 leaves "
-                            "room for other tools that use the same token. Empty: 1, all of it."
+                            "room for other tools that use the same token. If empty: 1, all of it."
                         ),
                         "schema": {
                             "type": ["number", "null"],
@@ -102,8 +103,8 @@ def get_provider_info() -> dict[str, object]:
                     "budget_store": {
                         "label": "Shared store",
                         "description": (
-                            "Where all processes that use this token count their requests. Empty: a file of this "
-                            "host, which is right when all of Airflow runs on one host. For several hosts: "
+                            "Where all processes that use this token count their requests. If empty: a file of this"
+                            " host, which is right when all of Airflow runs on one host. For several hosts: "
                             "redis://host:6379/0 (or rediss://), which needs the 'redis' extra of this package. A "
                             "URL with a password belongs into the option budget_store of the Airflow configuration "
                             "section [airflow_src_provider] instead, since it would be shown here."
@@ -118,7 +119,7 @@ def get_provider_info() -> dict[str, object]:
                         "label": "Longest wait (seconds)",
                         "description": (
                             "How long one request may wait in all, for its turn, a full queue, maintenance and "
-                            "retries, before it fails. Empty: 900."
+                            "retries, before it fails. If empty: 900."
                         ),
                         "schema": {
                             "type": ["number", "null"],
@@ -129,7 +130,7 @@ def get_provider_info() -> dict[str, object]:
                     },
                     "connect_timeout": {
                         "label": "Connect time-out (seconds)",
-                        "description": "Time to reach the service. Empty: 10.",
+                        "description": "Time to reach the service. If empty: 10.",
                         "schema": {
                             "type": ["number", "null"],
                             "minimum": 1,
@@ -139,7 +140,7 @@ def get_provider_info() -> dict[str, object]:
                     },
                     "read_timeout": {
                         "label": "Read time-out (seconds)",
-                        "description": "Time to wait for an answer to one request. Empty: 30.",
+                        "description": "Time to wait for an answer to one request. If empty: 30.",
                         "schema": {
                             "type": ["number", "null"],
                             "minimum": 1,
@@ -150,8 +151,8 @@ def get_provider_info() -> dict[str, object]:
                     "proxy": {
                         "label": "Proxy",
                         "description": (
-                            "http:// or https:// address of a proxy, which may hold its user and password. Empty: "
-                            "the proxy of the environment (HTTPS_PROXY, NO_PROXY), if any."
+                            "http:// or https:// address of a proxy, which may hold its user and password. If "
+                            "empty: the proxy of the environment (HTTPS_PROXY, NO_PROXY), if any."
                         ),
                         "schema": {
                             "type": ["string", "null"],
@@ -163,7 +164,7 @@ def get_provider_info() -> dict[str, object]:
                         "label": "CA bundle",
                         "description": (
                             "Path of a file with the certificates to trust, on every machine that runs Airflow, for"
-                            " networks that inspect traffic. Empty: the usual authorities."
+                            " networks that inspect traffic. If empty: the usual authorities."
                         ),
                         "schema": {
                             "type": ["string", "null"],
@@ -182,38 +183,50 @@ def get_provider_info() -> dict[str, object]:
                     },
                     "workspace_url": {
                         "label": "Workspace service",
-                        "description": "Empty: <API address>/workspace/.",
+                        "description": (
+                            "Only for an environment of Research Cloud that splits its services. If empty: the API "
+                            "address followed by /workspace/."
+                        ),
                         "schema": {
                             "type": ["string", "null"],
                             "default": None,
-                            "section": "Service addresses (only for another environment of Research Cloud)",
+                            "section": "Service addresses",
                         },
                     },
                     "user_url": {
                         "label": "User service",
-                        "description": "Empty: <API address>/user/.",
+                        "description": (
+                            "Only for an environment of Research Cloud that splits its services. If empty: the API "
+                            "address followed by /user/."
+                        ),
                         "schema": {
                             "type": ["string", "null"],
                             "default": None,
-                            "section": "Service addresses (only for another environment of Research Cloud)",
+                            "section": "Service addresses",
                         },
                     },
                     "wallet_url": {
                         "label": "Wallet service",
-                        "description": "Empty: <API address>/wallet/.",
+                        "description": (
+                            "Only for an environment of Research Cloud that splits its services. If empty: the API "
+                            "address followed by /wallet/."
+                        ),
                         "schema": {
                             "type": ["string", "null"],
                             "default": None,
-                            "section": "Service addresses (only for another environment of Research Cloud)",
+                            "section": "Service addresses",
                         },
                     },
                     "catalog_url": {
                         "label": "Catalog service",
-                        "description": "Empty: <API address>/application-market/.",
+                        "description": (
+                            "Only for an environment of Research Cloud that splits its services. If empty: the API "
+                            "address followed by /application-market/."
+                        ),
                         "schema": {
                             "type": ["string", "null"],
                             "default": None,
-                            "section": "Service addresses (only for another environment of Research Cloud)",
+                            "section": "Service addresses",
                         },
                     },
                 },
@@ -252,6 +265,7 @@ def get_provider_info() -> dict[str, object]:
                                 "biodata-catalyst": "NHLBI BioData Catalyst (biodata-catalyst)",
                             },
                             "default": "cgc",
+                            "section": "Platform",
                         },
                     },
                     "advance_access": {
@@ -263,12 +277,13 @@ def get_provider_info() -> dict[str, object]:
                         "schema": {
                             "type": ["boolean", "null"],
                             "default": True,
+                            "section": "Platform",
                         },
                     },
                     "rate_limit": {
                         "label": "Requests per window",
                         "description": (
-                            "Requests that the platform allows for this token within one window. Empty: 1000."
+                            "Requests that the platform allows for this token within one window. If empty: 1000."
                         ),
                         "schema": {
                             "type": ["integer", "null"],
@@ -279,7 +294,7 @@ def get_provider_info() -> dict[str, object]:
                     },
                     "rate_window": {
                         "label": "Window (seconds)",
-                        "description": "Length of the window in seconds. Empty: 300.",
+                        "description": "Length of the window in seconds. If empty: 300.",
                         "schema": {
                             "type": ["number", "null"],
                             "minimum": 1,
@@ -291,7 +306,7 @@ def get_provider_info() -> dict[str, object]:
                         "label": "Share for Airflow",
                         "description": (
                             "Part of the allowance that Airflow may use, above 0 and up to 1. Less than 1 leaves "
-                            "room for other tools that use the same token. Empty: 1, all of it."
+                            "room for other tools that use the same token. If empty: 1, all of it."
                         ),
                         "schema": {
                             "type": ["number", "null"],
@@ -304,8 +319,8 @@ def get_provider_info() -> dict[str, object]:
                     "budget_store": {
                         "label": "Shared store",
                         "description": (
-                            "Where all processes that use this token count their requests. Empty: a file of this "
-                            "host, which is right when all of Airflow runs on one host. For several hosts: "
+                            "Where all processes that use this token count their requests. If empty: a file of this"
+                            " host, which is right when all of Airflow runs on one host. For several hosts: "
                             "redis://host:6379/0 (or rediss://), which needs the 'redis' extra of this package. A "
                             "URL with a password belongs into the option budget_store of the Airflow configuration "
                             "section [airflow_src_provider] instead, since it would be shown here."
@@ -320,7 +335,7 @@ def get_provider_info() -> dict[str, object]:
                         "label": "Longest wait (seconds)",
                         "description": (
                             "How long one request may wait in all, for its turn, a full queue, maintenance and "
-                            "retries, before it fails. Empty: 900."
+                            "retries, before it fails. If empty: 900."
                         ),
                         "schema": {
                             "type": ["number", "null"],
@@ -331,7 +346,7 @@ def get_provider_info() -> dict[str, object]:
                     },
                     "connect_timeout": {
                         "label": "Connect time-out (seconds)",
-                        "description": "Time to reach the service. Empty: 10.",
+                        "description": "Time to reach the service. If empty: 10.",
                         "schema": {
                             "type": ["number", "null"],
                             "minimum": 1,
@@ -341,7 +356,7 @@ def get_provider_info() -> dict[str, object]:
                     },
                     "read_timeout": {
                         "label": "Read time-out (seconds)",
-                        "description": "Time to wait for an answer to one request. Empty: 30.",
+                        "description": "Time to wait for an answer to one request. If empty: 30.",
                         "schema": {
                             "type": ["number", "null"],
                             "minimum": 1,
@@ -352,8 +367,8 @@ def get_provider_info() -> dict[str, object]:
                     "proxy": {
                         "label": "Proxy",
                         "description": (
-                            "http:// or https:// address of a proxy, which may hold its user and password. Empty: "
-                            "the proxy of the environment (HTTPS_PROXY, NO_PROXY), if any."
+                            "http:// or https:// address of a proxy, which may hold its user and password. If "
+                            "empty: the proxy of the environment (HTTPS_PROXY, NO_PROXY), if any."
                         ),
                         "schema": {
                             "type": ["string", "null"],
@@ -365,7 +380,7 @@ def get_provider_info() -> dict[str, object]:
                         "label": "CA bundle",
                         "description": (
                             "Path of a file with the certificates to trust, on every machine that runs Airflow, for"
-                            " networks that inspect traffic. Empty: the usual authorities."
+                            " networks that inspect traffic. If empty: the usual authorities."
                         ),
                         "schema": {
                             "type": ["string", "null"],
@@ -402,8 +417,8 @@ def get_provider_info() -> dict[str, object]:
                     "budget_store": {
                         "description": (
                             "redis:// or rediss:// URL of a store that all hosts share, for every connection of "
-                            "this provider that names none itself. Empty: each host counts by itself in budget_dir."
-                            " Needs the extra airflow-src-provider[redis]."
+                            "this provider that names none itself. If empty: each host counts by itself in "
+                            "budget_dir. Needs the extra airflow-src-provider[redis]."
                         ),
                         "version_added": "0.1.0",
                         "type": "string",
