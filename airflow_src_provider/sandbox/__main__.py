@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -18,16 +19,10 @@ def _parser() -> argparse.ArgumentParser:
         description="A local double of SURF Research Cloud and Seven Bridges. Prints `ready URL` once it serves.",
     )
     parser.add_argument("--host", default="127.0.0.1", help="address to listen on (default: %(default)s)")
-    parser.add_argument(
-        "--port", type=int, default=8900, help="port, 0 for a free one (default: %(default)s)"
-    )
-    parser.add_argument(
-        "--speed", type=float, default=1.0, help="virtual seconds per second (default: %(default)s)"
-    )
+    parser.add_argument("--port", type=int, default=8900, help="port, 0 for a free one (default: %(default)s)")
+    parser.add_argument("--speed", type=float, default=1.0, help="virtual seconds per second (default: %(default)s)")
     parser.add_argument("--stepped", action="store_true", help="time moves only by POST /_sandbox/clock")
-    parser.add_argument(
-        "--seed", metavar="FILE", help="JSON or YAML file to start from instead of the built-in seed"
-    )
+    parser.add_argument("--seed", metavar="FILE", help="JSON or YAML file to start from instead of the built-in seed")
     parser.add_argument("--no-limits", action="store_true", help="no request budgets")
     parser.add_argument(
         "--switch",
@@ -68,10 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"sandbox: {error}", file=sys.stderr)
         return 2
-    try:
+    with contextlib.suppress(KeyboardInterrupt):
         serve_forever(app, listener, lambda: print(f"ready {url_of(listener)}", flush=True))
-    except KeyboardInterrupt:
-        pass
     return 0
 
 

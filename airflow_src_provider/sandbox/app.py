@@ -132,9 +132,7 @@ class _Exchange:
             identity = half.authenticate(call) if half else call.caller
             if isinstance(identity, Caller):
                 call.caller = identity
-            entry = app.journal.open(
-                self._service, call.method, call.path, call.query, call.caller.name, call.raw_body
-            )
+            entry = app.journal.open(self._service, call.method, call.path, call.query, call.caller.name, call.raw_body)
             if half is not None:
                 self._route, self._known_path = find_route(app.routes[half.name], call)
                 entry.route = self._route.path if self._route else None
@@ -157,9 +155,7 @@ class _Exchange:
                 changed = await self._strike(fault)
                 if fault.action in ("close", "truncate", "slow_drip"):
                     # The client may go on as soon as it has the bytes, so the journal must be right before.
-                    app.journal.close(
-                        entry, None if fault.action == "close" else response.status_code, started
-                    )
+                    app.journal.close(entry, None if fault.action == "close" else response.status_code, started)
                     await self._spoil(fault, response)
                     return
                 response = changed or response
@@ -224,9 +220,7 @@ class _Exchange:
             await self._drop()
         elif fault.action == "truncate":
             await self._start(response)
-            await self._send(
-                {"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True}
-            )
+            await self._send({"type": "http.response.body", "body": body[: len(body) // 2], "more_body": True})
             await self._hang_up()
         else:
             await self._start(response)

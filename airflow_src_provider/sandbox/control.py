@@ -38,12 +38,12 @@ class Control:
             ("GET", ""): self._overview,
             ("GET", "state"): self._state,
             ("GET", "journal"): self._journal,
-            ("GET", "counters"): lambda call: app.journal.counters(),
+            ("GET", "counters"): lambda _: app.journal.counters(),
             ("POST", "reset"): self._reset,
             ("POST", "clock"): self._clock,
-            ("GET", "config"): lambda call: self._switches(),
+            ("GET", "config"): lambda _: self._switches(),
             ("POST", "config"): self._config,
-            ("GET", "faults"): lambda call: {"faults": app.faults.listing()},
+            ("GET", "faults"): lambda _: {"faults": app.faults.listing()},
             ("POST", "faults"): self._add_fault,
             ("DELETE", "faults"): self._clear_faults,
         }
@@ -87,9 +87,7 @@ class Control:
     def _state(self, call: Call) -> dict[str, Any]:
         for half in self._app.halves.values():
             half.settle()
-        return {name: half.snapshot() for name, half in self._app.halves.items()} | {
-            "clock": self._clock_state()
-        }
+        return {name: half.snapshot() for name, half in self._app.halves.items()} | {"clock": self._clock_state()}
 
     def _journal(self, call: Call) -> dict[str, Any]:
         since = int(parse_qs(call.query).get("since", ["0"])[0])

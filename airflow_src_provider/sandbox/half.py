@@ -244,7 +244,7 @@ class Half(ABC):
 
     def settle(self) -> None:
         """Bring the state up to the clock."""
-        return None
+        return
 
     def effect(self, name: str, count: int = 1) -> None:
         """Count an effect, such as ``tasks_created``, in the journal's counters."""

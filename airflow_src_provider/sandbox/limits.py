@@ -57,7 +57,7 @@ class RateLimiter:
         now = self.epoch()
         window = self._current(key, now)
         allowed = not self._switches.limits or self._used(window) < self._switches.limit
-        if allowed or self._switches.count_refused:
+        if self._switches.limits and (allowed or self._switches.count_refused):
             self._count(window, now)
         return self._verdict(window, now, allowed)
 
@@ -65,9 +65,7 @@ class RateLimiter:
         """The verdict without counting a request."""
         now = self.epoch()
         window = self._current(key, now)
-        return self._verdict(
-            window, now, not self._switches.limits or self._used(window) < self._switches.limit
-        )
+        return self._verdict(window, now, not self._switches.limits or self._used(window) < self._switches.limit)
 
     def refund(self, key: str) -> None:
         """Give back the latest request of ``key``."""
@@ -101,8 +99,6 @@ class RateLimiter:
 
     def _verdict(self, window: _Window, now: float, allowed: bool) -> Verdict:
         span, limit = self._switches.window, self._switches.limit
-        start = (
-            (window.log[0] if window.log else now) if self._switches.limit_mode == "sliding" else window.start
-        )
+        start = (window.log[0] if window.log else now) if self._switches.limit_mode == "sliding" else window.start
         remaining = max(limit - self._used(window), 0)
         return Verdict(allowed, limit, remaining, start + span, max(start + span - now, 0.0))

@@ -18,11 +18,7 @@ from .half import Half
 from .journal import Journal
 from .seed import check_seed, load_seed
 from .seven_bridges import SevenBridgesHalf
-
-try:
-    from .src import SrcHalf
-except ImportError:
-    SrcHalf = None
+from .src import SrcHalf
 
 
 @dataclass(frozen=True)
@@ -48,13 +44,9 @@ def build_app(clock: Clock, seed: Mapping[str, Any] | str | Path | None = None) 
     :raises ValueError: when the seed is wrong.
     """
     journal = Journal(clock)
-    halves: dict[str, Half] = {"sb": SevenBridgesHalf(clock, journal)}
-    if SrcHalf is not None:
-        halves["src"] = SrcHalf(clock, journal)
+    halves: dict[str, Half] = {"src": SrcHalf(clock, journal), "sb": SevenBridgesHalf(clock, journal)}
     app = SandboxApp(clock, halves, journal)
-    parsed = (
-        load_seed(seed) if isinstance(seed, str | Path) else check_seed(seed) if seed is not None else None
-    )
+    parsed = load_seed(seed) if isinstance(seed, str | Path) else check_seed(seed) if seed is not None else None
     app.reset(parsed)
     return app
 
@@ -225,7 +217,7 @@ class Sandbox:
         self.clock.set_speed(speed)
 
     def configure(self, **switches: Any) -> None:
-        """Change switches: ``configure(limit=10)`` on every service that has it, ``configure(sb={"limit": 10})`` on one.
+        """Change switches: ``configure(limit=10)`` on all services that have it, ``configure(sb={"limit": 10})`` on one.
 
         :raises ValueError: when a switch is unknown or a value does not fit.
         """
