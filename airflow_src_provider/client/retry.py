@@ -34,6 +34,7 @@ from airflow_src_provider import exceptions as exc
 log = logging.getLogger(__name__)
 
 ATTEMPTS = 5
+LONG_PAUSE = 30.0
 T = TypeVar("T")
 
 
@@ -96,9 +97,12 @@ def _give_up(state: tenacity.RetryCallState, left: float) -> bool:
 
 def _log_retry(state: tenacity.RetryCallState) -> None:
     error = state.outcome.exception() if state.outcome else None
-    level = logging.INFO if state.attempt_number == 1 else logging.DEBUG
+    # The budget has said already that a 429 makes everybody wait, and until when.
+    worth_a_line = not isinstance(error, exc.RateLimitError) and (
+        state.attempt_number == 1 or state.upcoming_sleep >= LONG_PAUSE
+    )
     log.log(
-        level,
+        logging.INFO if worth_a_line else logging.DEBUG,
         "%s. Try %d at %s.",
         error,
         state.attempt_number + 1,

@@ -54,7 +54,10 @@ def no_answer(error: BaseException, repeatable: bool, where: dict[str, Any]) -> 
     :param where: service, method and path of the request.
     """
     causes = _causes(error)
-    detail = f"{type(causes[-1]).__name__}: {causes[-1]}"[:300]
+    # The deepest cause is the plainest, except for a time-out, where only the library's own words hold the seconds.
+    timed_out = [cause for cause in causes if isinstance(cause, urllib3.exceptions.ReadTimeoutError)]
+    root = timed_out[0] if timed_out else causes[-1]
+    detail = f"{type(root).__name__}: {root}"[:300]
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         failure = exc.ConnectFailedError(f"no secure connection ({detail})", **where)
         failure.retryable = False
