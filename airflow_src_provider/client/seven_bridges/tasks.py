@@ -176,7 +176,7 @@ class Tasks(Resource):
 
         The list may be incomplete while the batch is being created; see ``states.batch_settled``.
         """
-        return self.list(parent=parent, status=status, fields=fields)
+        return self.list(parent=validate.task_id(parent, "parent"), status=status, fields=fields)
 
     def run(
         self,
