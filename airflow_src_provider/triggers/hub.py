@@ -11,11 +11,12 @@ that will not pass (a refused token, say) ends all waits of that kind, each with
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import contextvars
 import logging
 import time
 import weakref
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -25,10 +26,18 @@ from airflow_src_provider.exceptions import ApiError
 log = logging.getLogger(__name__)
 
 JOIN_WINDOW = 0.25
+COALESCE = 0.05
 BACK_OFF_MAX = 8.0
 
 _hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Hub]] = weakref.WeakKeyDictionary()
 _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="airflow-src-provider-poll")
+
+
+_epoch = time.time
+
+
+def _now() -> float:
+    return asyncio.get_running_loop().time()
 
 
 class _Waiter:
@@ -41,7 +50,23 @@ class _Waiter:
         self.interval = interval
         self.future = future
         self.tell = tell
-        self.since = time.monotonic()
+        self.since = _now()
+
+    def take(self, found: Mapping[str, Any]) -> None:
+        try:
+            line = self.progress.update(found)
+            if line:
+                self.tell(line)
+        except Exception as error:
+            # Nobody else's wait may end because this one's answer was not understood.
+            log.exception("Judging %s failed", self.progress.wait.kind)
+            self.fail(error)
+        else:
+            if not self.progress.pending:
+                self.finish(self.progress.event())
+
+    def fail(self, error: Exception) -> None:
+        self.finish(self.progress.event("error", f"{type(error).__name__}: {error}"))
 
     def finish(self, event: dict[str, Any]) -> None:
         if not self.future.done():
@@ -53,14 +78,13 @@ class _Round:
 
     def __init__(self) -> None:
         self.waiters: list[_Waiter] = []
-        self.looked_at = time.monotonic()
-        self.answered_at = time.monotonic()
+        self.looked_at = _now()
+        self.answered_at = _now()
         self.failures = 0
-        self.told = ""
 
     def due(self) -> float:
         wish = min(w.interval for w in self.waiters)
-        age = time.monotonic() - max(w.since for w in self.waiters)
+        age = _now() - max(w.since for w in self.waiters)
         return self.looked_at + next_interval(wish, age) * min(BACK_OFF_MAX, 2.0**self.failures)
 
 
@@ -105,7 +129,7 @@ class Hub:
         round_ = self._rounds.setdefault(type(wait), _Round())
         if not round_.waiters:
             # A wait may be long over when its triggerer comes back: look soon, together with all that join now.
-            round_.looked_at = round_.answered_at = time.monotonic()
+            round_.looked_at = round_.answered_at = _now()
             round_.looked_at -= interval - JOIN_WINDOW if interval > JOIN_WINDOW else 0.0
         round_.waiters.append(waiter)
         self._joined.set()
@@ -113,7 +137,7 @@ class Hub:
             # An empty context: otherwise the poller's lines would go to the log of the first task that waits here.
             self._poller = asyncio.create_task(self._run(), context=contextvars.Context())
         try:
-            return await asyncio.wait_for(asyncio.shield(future), max(0.0, deadline - time.time()))
+            return await asyncio.wait_for(asyncio.shield(future), max(0.0, deadline - _epoch()))
         except TimeoutError:
             return waiter.progress.event("timeout")
         finally:
@@ -126,47 +150,37 @@ class Hub:
                 self._on_idle()
 
     async def _run(self) -> None:
-        while True:
+        while active := [(kind, r) for kind, r in self._rounds.items() if r.waiters]:
             self._joined.clear()
-            active = {kind: r for kind, r in self._rounds.items() if r.waiters}
-            if not active:
-                return
-            now = time.monotonic()
-            due = {kind: r.due() for kind, r in active.items()}
-            for kind, at in due.items():
-                if at <= now:
-                    await self._look(kind, active[kind])
-            pause = min(due.values()) - time.monotonic()
-            if pause > 0:
-                try:
-                    await asyncio.wait_for(self._joined.wait(), pause)
+            for kind, round_ in active:
+                if round_.due() <= _now() + COALESCE:
+                    await self._look(kind, round_)
+            upcoming = [round_.due() for _, round_ in active if round_.waiters]
+            if upcoming:
+                with contextlib.suppress(TimeoutError):
+                    await asyncio.wait_for(self._joined.wait(), max(COALESCE, min(upcoming) - _now()))
                     await asyncio.sleep(JOIN_WINDOW)
-                except TimeoutError:
-                    pass
 
     async def _look(self, kind: type[Wait], round_: _Round) -> None:
         waiters = list(round_.waiters)
         ids = list(dict.fromkeys(i for w in waiters for i in w.progress.pending))
-        round_.looked_at = time.monotonic()
+        round_.looked_at = _now()
         try:
             found = await asyncio.get_running_loop().run_in_executor(_threads, self._ask, kind, ids)
         except ApiError as error:
             self._failed(round_, waiters, error)
+            return
         except Exception as error:
             log.exception("Looking at %d %s failed", len(ids), kind.kind)
             for waiter in waiters:
-                waiter.finish(waiter.progress.event("error", f"{type(error).__name__}: {error}"))
-        else:
-            if round_.failures:
-                log.info("%s: answers again after %d failures.", kind.kind, round_.failures)
-            round_.failures = 0
-            round_.answered_at = time.monotonic()
-            for waiter in waiters:
-                line = waiter.progress.update(found)
-                if line:
-                    waiter.tell(line)
-                if not waiter.progress.pending:
-                    waiter.finish(waiter.progress.event())
+                waiter.fail(error)
+            return
+        if round_.failures:
+            log.info("%s: answers again after %d failures.", kind.kind, round_.failures)
+        round_.failures = 0
+        round_.answered_at = _now()
+        for waiter in waiters:
+            waiter.take(found)
 
     def _ask(self, kind: type[Wait], ids: list[str]) -> Any:
         if self._client is None:
@@ -175,7 +189,7 @@ class Hub:
 
     def _failed(self, round_: _Round, waiters: list[_Waiter], error: ApiError) -> None:
         round_.failures += 1
-        silent = time.monotonic() - round_.answered_at
+        silent = _now() - round_.answered_at
         if error.retryable and silent < MAX_SILENCE:
             log.log(
                 logging.WARNING if round_.failures == 1 else logging.DEBUG,
