@@ -160,6 +160,10 @@ class ApiSession:
         """Return the request budget of the token."""
         return self._budget
 
+    def base_url(self, service: str = "") -> str:
+        """Return the base URL of a service."""
+        return self._base_urls[service]
+
     def close(self) -> None:
         """Close the pooled connections. The session can be used again afterwards."""
         self._http.close()
