@@ -26,6 +26,7 @@ class Src:
     def reset(self) -> None:
         self.sandbox.reset()
         self.sandbox.configure(src=asdict(SrcSwitches()))
+        self.user = "researcher1"
 
     @property
     def world(self) -> World:

@@ -1,24 +1,14 @@
 """The state machine of a workspace: every way in, through and out, with its duration and its history."""
 
-from collections.abc import Iterator
-
 import pytest
 
-from airflow_src_provider.sandbox import Sandbox
 from tests.contract.src_client import GPU_BOX, Src
 
 
-@pytest.fixture(scope="module")
-def served() -> Iterator[Src]:
-    with Sandbox(stepped=True) as sandbox:
-        yield Src(sandbox)
-
-
 @pytest.fixture
-def src(served: Src) -> Src:
-    served.reset()
-    served.configure(stale_seconds=0)
-    return served
+def src(served_src: Src) -> Src:
+    served_src.configure(stale_seconds=0)
+    return served_src
 
 
 @pytest.mark.parametrize(
@@ -274,6 +264,49 @@ def test_several_actions_run_in_order(src: Src) -> None:
     assert src.status("login-box") == "resuming"
     src.advance(75)
     assert src.status("login-box") == "running"
+
+
+def test_workspace_stays_busy_while_its_second_action_queues(src: Src) -> None:
+    src.configure(queue_working=1)
+    src.call("POST", f"workspaces/{src.id_of('login-box')}/actions/", json=[{"action": "pause"}, {"action": "resume"}])
+    src.act("Training box 1", "pause")
+    src.advance(45)
+    assert (src.status("login-box"), src.status("Training box 1")) == ("paused", "pausing")
+    assert src.act("login-box", "resume").status_code == 400
+    src.advance(45 + 75)
+    assert src.status("login-box") == "running"
+
+
+def test_deleted_machine_gives_its_capacity_back(src: Src) -> None:
+    flavour = src.world.pick(src.world.flavours.values(), "name", "A10 - 1 GPU")
+    src.act("gpu-box", "resume")
+    assert flavour.free == 3
+    src.advance(75)
+    src.delete("gpu-box")
+    src.advance(60)
+    assert flavour.free == 4
+
+
+def test_long_pause_counts_from_the_last_one(src: Src) -> None:
+    src.configure(long_paused_seconds=1000.0)
+    src.advance(500)
+    src.act("gpu-box", "resume")
+    src.advance(75)
+    src.act("gpu-box", "pause")
+    src.advance(45 + 999)
+    assert (src.status("gpu-box"), src.status("big-gpu-box")) == ("paused", "deleted")
+    src.advance(1)
+    assert src.status("gpu-box") == "deleting"
+
+
+def test_log_of_a_creation_with_a_secret_is_censored(src: Src) -> None:
+    src.plan("create", error="password was wrong")
+    secret = {"key": "password", "value": '{"key": "course-password", "sensitive": 1}'}
+    workspace_id = src.create(interactive_parameters=[secret]).json()["id"]
+    src.advance(720)
+    log = src.call("GET", f"workspaces/{workspace_id}/logs/").text
+    assert "hidden" in log
+    assert "password was wrong" not in log
 
 
 def test_failure_cancels_what_should_follow(src: Src) -> None:

@@ -1,27 +1,12 @@
 """What a client has to survive: lag, odd shapes, a full queue, two users, and a gateway in front."""
 
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 import requests
 
 from airflow_src_provider.sandbox import Sandbox
 from tests.contract.src_client import CO, GPU_BOX, Src
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Src]:
-    with Sandbox(stepped=True) as sandbox:
-        yield Src(sandbox)
-
-
-@pytest.fixture
-def src(served: Src) -> Src:
-    served.reset()
-    served.user = "researcher1"
-    return served
-
 
 # Lag.
 

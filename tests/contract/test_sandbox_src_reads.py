@@ -1,6 +1,5 @@
 """Lists, pages and filters of the four services, and the forms of what they show."""
 
-from collections.abc import Iterator
 from datetime import datetime
 from urllib.parse import parse_qs, urlsplit
 
@@ -8,22 +7,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_src_provider.sandbox import Sandbox
 from tests.contract.src_client import CO, GPU_BOX, SECOND_CO, WALLET, Src
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Src]:
-    with Sandbox(stepped=True, limits=False) as sandbox:
-        yield Src(sandbox)
-
-
-@pytest.fixture
-def src(served: Src) -> Src:
-    served.reset()
-    served.configure(limits=False)
-    served.user = "researcher1"
-    return served
 
 
 def names(found: list[dict[str, object]]) -> set[str]:
@@ -51,7 +35,7 @@ def test_next_keeps_the_filter_and_can_name_another_host(src: Src) -> None:
 @settings(max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(limit=st.integers(1, 130), order=st.sampled_from(["id", "newest", "oldest"]))
 def test_walking_pages_finds_everything_once(src: Src, limit: int, order: str) -> None:
-    src.configure(list_order=order)
+    src.configure(list_order=order, limits=False)
     if len(src.world.workspaces) == 14:
         src.world.add_workspaces(111)
     seen: list[str] = []

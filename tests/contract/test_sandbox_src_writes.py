@@ -1,31 +1,15 @@
 """Bodies of writes: what is accepted, what is refused and how the refusal reads."""
 
 import copy
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from airflow_src_provider.sandbox import Sandbox
 from tests.contract.src_client import CO, GPU_BOX, SECOND_CO, WALLET, Src
 
 SECOND_WALLET = "3c9a1f65-7d9f-4b2a-8e8d-0a4a6c2d5b33"
-
-
-@pytest.fixture(scope="module")
-def served() -> Iterator[Src]:
-    with Sandbox(stepped=True, limits=False) as sandbox:
-        yield Src(sandbox)
-
-
-@pytest.fixture
-def src(served: Src) -> Src:
-    served.reset()
-    served.configure(limits=False)
-    served.user = "researcher1"
-    return served
 
 
 def refusal(src: Src, body: Any) -> str:
@@ -158,6 +142,11 @@ def test_attached_storage_and_disabled_or_unpaid_flavour_are_refused(src: Src) -
     assert "disabled" in refusal(src, src.order(size="RTX2080 - 1 GPU (disabled)"))
     second = {"co_id": SECOND_CO, "wallet_id": SECOND_WALLET}
     assert "daphne-gpu" in refusal(src, src.order(size="A10 - 1 GPU", wallet_id=SECOND_WALLET) | second)
+
+
+def test_parameters_of_a_storage_may_be_one_object(src: Src) -> None:
+    parameters = {"key": "label", "value": "reads"}
+    assert src.create("Storage", interactive_parameters=parameters).status_code == 201
 
 
 @pytest.mark.parametrize("kind", ["Storage", "Network", "IP"])

@@ -63,7 +63,7 @@ def create(world: World, user: User, body: Any) -> Workspace:
         host_name=meta["host_name"],
         flavours=flavours,
         end_time=check_end_time(world, body["end_time"]) if kind == "Compute" else None,
-        parameters=meta.get("interactive_parameters") or [],
+        parameters=_as_list(meta.get("interactive_parameters")),
         dataset_ids=meta.get("dataset_ids") or [],
         dataset_names=meta.get("dataset_names") or [],
         **parts,
@@ -126,13 +126,16 @@ def _lists(meta: dict[str, Any]) -> list[str]:
         for key in ("flavours", *PARTS, "dataset_ids", "dataset_names")
         if not isinstance(meta.get(key) or [], list)
     ]
-    # The storage schema has one object here, the others a list.
-    parameters = meta.get("interactive_parameters") or []
-    for each in parameters if isinstance(parameters, list) else [parameters]:
+    for each in _as_list(meta.get("interactive_parameters")):
         value = each.get("value") if isinstance(each, dict) and isinstance(each.get("key"), str) else None
         if not isinstance(value, str) or "\n" in value:
             findings.append("meta.interactive_parameters: each needs a key and a value of one line of text.")
     return findings
+
+
+def _as_list(parameters: Any) -> list[Any]:
+    # The schema of storages has one object here, the others a list.
+    return parameters if isinstance(parameters, list) else [parameters] if parameters else []
 
 
 def _offering(world: World, co_id: str, meta: dict[str, Any]) -> Offering:

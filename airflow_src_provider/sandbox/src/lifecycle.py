@@ -107,8 +107,9 @@ class Lifecycle(Store):
         limit = self.switches.long_paused_seconds
         if limit is not None:
             for workspace in self.workspaces.values():
-                if workspace.paused_at is not None and workspace.paused_at + limit <= self.now():
-                    self._remove_long_paused(workspace, workspace.paused_at + limit)
+                due = (self.now() if workspace.paused_at is None else workspace.paused_at) + limit
+                if workspace.status == "paused" and due <= self.now():
+                    self._remove_long_paused(workspace, due)
             super().settle()
 
     # Start.
@@ -186,7 +187,7 @@ class Lifecycle(Store):
             self._paused(workspace)
             record.result = {"paused_at": Clock.iso(self.now())}
         elif record.type in ("resume", "reboot"):
-            workspace.status, workspace.paused_at = "running", None
+            workspace.status = "running"
         elif record.type == "update_nsgs":
             workspace.rules = record.parameters["network_security_group_rules"]
             workspace.status = operation.came_from
@@ -215,7 +216,9 @@ class Lifecycle(Store):
         record.result = {"error": error} if error else {}
         if record.type == "create":
             workspace.status = "failed"
-            workspace.log.append(f"{Clock.iso(self.now())} fatal: {error}")
+            secret = any('"sensitive"' in each["value"] for each in workspace.parameters)
+            text = "the output has been hidden because of a secret" if secret else error
+            workspace.log.append(f"{Clock.iso(self.now())} fatal: {text}")
             if workspace.kind == "Compute":
                 self.later(self.switches.failed_visible_seconds, lambda: self.remove_failed(workspace))
         elif record.type == "reboot":

@@ -186,8 +186,9 @@ class Plan:
     """How the next matching operations shall end, instead of well.
 
     `type` is an operation (`create`, `resume`, …) or `*`; `workspace` a text searched in the name or an id.
-    `outcome` is `success`, `failed`, `cancelled` or `stuck` (never ends). `seconds` replaces the duration;
-    `status`, `action_status` and `reason` replace what is shown afterwards; `times` None means for ever.
+    `outcome` is `success`, `failed`, `cancelled` or `stuck` (never ends, and keeps its place in the queue).
+    `seconds` replaces the duration; `status`, `action_status` and `reason` replace what is shown afterwards;
+    `times` None means for ever.
     """
 
     type: str = "*"

@@ -62,6 +62,7 @@ class World(Lifecycle):
             workspace_id=workspace_id,
         )
         workspace.address_at = workspace.created
+        workspace.paused_at = self.now() if workspace.status == "paused" else None
         workspace.log = ["PLAY RECAP: ok=42 changed=17 unreachable=0 failed=0"]
         workspace.holds_capacity = kind == "Compute" and workspace.status in ("running", "updating")
         for storage in storages:
