@@ -217,7 +217,7 @@ class Sandbox:
         self.clock.set_speed(speed)
 
     def configure(self, **switches: Any) -> None:
-        """Change switches: ``configure(limit=10)`` on all services that have it, ``configure(sb={"limit": 10})`` on one.
+        """Change switches: ``configure(limit=10)`` on both services, ``configure(sb={"limit": 10})`` on one.
 
         :raises ValueError: when a switch is unknown or a value does not fit.
         """

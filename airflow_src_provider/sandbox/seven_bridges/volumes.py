@@ -18,7 +18,7 @@ from .model import RIGHTS, Volume
 from .render import THIN_VOLUME, object_json, volume_json
 
 _SECRETS = ("secret_access_key", "private_key", "account_key", "client_secret", "sas_token")
-_TYPES = ("s3", "gcs", "OSS", "azure")
+_TYPES = {kind.lower(): kind for kind in ("s3", "gcs", "OSS", "azure")}
 
 
 class Volumes(Area):
@@ -56,8 +56,10 @@ class Volumes(Area):
         if volume.id in self.store.volumes:
             raise ApiError(9010, "there is a volume of that name")
         self._apply(volume, {"access_mode": "RW"} | body)
-        if not volume.service.get("bucket") or volume.service.get("type") not in _TYPES:
-            raise ApiError(9014, f"a volume needs a bucket and a type: {', '.join(_TYPES)}")
+        kind = _TYPES.get(str(volume.service.get("type", "")).lower())
+        if not volume.service.get("bucket") or kind is None:
+            raise ApiError(9014, f"a volume needs a bucket and a type: {', '.join(_TYPES.values())}")
+        volume.service["type"] = kind
         volume.members[user] = dict.fromkeys(RIGHTS, True)
         self.store.volumes[volume.id] = volume
         self.half.effect("volumes_created")
