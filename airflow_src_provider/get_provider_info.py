@@ -36,6 +36,16 @@ def get_provider_info() -> dict[str, object]:
                 "python-modules": ["airflow_src_provider.hooks.seven_bridges"],
             },
         ],
+        "triggers": [
+            {
+                "integration-name": "SURF Research Cloud",
+                "python-modules": ["airflow_src_provider.triggers.src"],
+            },
+            {
+                "integration-name": "Seven Bridges",
+                "python-modules": ["airflow_src_provider.triggers.seven_bridges"],
+            },
+        ],
         "connection-types": [
             {
                 "connection-type": "surf_research_cloud",

@@ -38,6 +38,8 @@ COMMON_FIELDS = frozenset(
 )
 # A person waits for a connection test, and Airflow ends one that takes long.
 TEST_MAX_WAIT = 20.0
+# Airflow tests a copy of the connection under a random id, which would tell the person nothing.
+THIS_CONNECTION = "this connection"
 
 
 class ResearchCloudHook(BaseHook):
@@ -120,17 +122,12 @@ class ResearchCloudHook(BaseHook):
         try:
             return True, self._who()
         except TokenRejectedError as error:
-            return False, f"{error}. {self.token_advice}"
+            return False, f"{error}. {self._advice(THIS_CONNECTION)}."
         except ResearchCloudError as error:
             return False, str(error)
 
-    @property
-    def token_advice(self) -> str:
-        """Return what to do about a token that is refused or about to expire."""
-        return (
-            f"Make a new token ({self.token_page}) and put it into the password field of the Airflow connection "
-            f"{self.conn_id!r}"
-        )
+    def _advice(self, connection: str) -> str:
+        return f"Make a new token ({self.token_page}) and put it into the password field of {connection}"
 
     def _who(self) -> str:
         raise NotImplementedError

@@ -10,7 +10,7 @@ from urllib.parse import urlsplit
 
 from airflow_src_provider.client.http import ApiResponse
 from airflow_src_provider.client.src import SrcClient
-from airflow_src_provider.hooks.base import TEST_MAX_WAIT, ResearchCloudHook
+from airflow_src_provider.hooks.base import TEST_MAX_WAIT, THIS_CONNECTION, ResearchCloudHook
 from airflow_src_provider.hooks.fields import ConnectionFields
 
 log = logging.getLogger(__name__)
@@ -71,7 +71,8 @@ class SrcHook(ResearchCloudHook):
     def _notice(self, fields: ConnectionFields) -> None:
         expires = fields.day("expires_on")
         if expires is not None and (expires - _today()).days < EXPIRY_WARNING_DAYS:
-            log.warning("The token %s. %s.", _expiry(expires), self.token_advice)
+            connection = f"the Airflow connection {self.conn_id!r}"
+            log.warning("The token %s. %s.", _expiry(expires), self._advice(connection))
 
     def _who(self) -> str:
         answer = self.session.request("GET", "users/self/", service="user", max_wait=TEST_MAX_WAIT).json()
@@ -86,7 +87,7 @@ class SrcHook(ResearchCloudHook):
         if expires is None:
             return f"{who}."
         soon = (expires - _today()).days < EXPIRY_WARNING_DAYS
-        return f"{who}. It {_expiry(expires)}." + (f" {self.token_advice}." if soon else "")
+        return f"{who}. It {_expiry(expires)}." + (f" {self._advice(THIS_CONNECTION)}." if soon else "")
 
 
 def _today() -> date:

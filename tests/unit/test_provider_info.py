@@ -7,6 +7,7 @@ import importlib
 import importlib.metadata
 import json
 import os
+import pkgutil
 import subprocess
 import sys
 from pathlib import Path
@@ -96,10 +97,8 @@ def test_every_listed_module_imports(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_public_module_is_listed(kind: str) -> None:
-    public = {"src", "seven_bridges"}
-    there = {
-        f"airflow_src_provider.{kind}.{path.stem}" for path in (PACKAGE / kind).glob("*.py") if path.stem in public
-    }
+    found = {module.name for module in pkgutil.iter_modules([str(PACKAGE / kind)])}
+    there = {f"airflow_src_provider.{kind}.{name}" for name in found & {"src", "seven_bridges"}}
     assert {name for entry in INFO.get(kind, ()) for name in entry["python-modules"]} == there
 
 

@@ -412,7 +412,7 @@ def test_a_refused_token_says_what_to_do(
     ok, message = connect(hook).test_connection()
     assert not ok
     assert page in message
-    assert "password field of the Airflow connection 'here'" in message
+    assert "password field of this connection" in message
     assert TOKEN not in message + caplog.text
     assert len(web.calls) == 1
 
@@ -489,6 +489,7 @@ def test_an_expiring_token_is_warned_about_in_time(
     assert words in message
     assert ("password field" in message) is warned
     assert (words in caplog.text) is warned
+    assert ("password field of the Airflow connection 'here'" in caplog.text) is warned
 
 
 def test_today_is_counted_in_utc() -> None:
