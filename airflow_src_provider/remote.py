@@ -115,10 +115,14 @@ class RemoteTask:
                 cancel_on_kill=self.cancel_on_kill,
             ),
             method_name="execute_complete",
-            kwargs={"carry": carry},
+            kwargs={"carry": self.packed(carry)},
             timeout=timedelta(seconds=max(0.0, deadline - time.time()) + BACKSTOP),
         )
         raise AssertionError("defer() does not return")
+
+    def packed(self, carry: dict[str, Any]) -> dict[str, Any]:
+        """Return what ``execute_complete`` gets after a deferral."""
+        return carry
 
     def check_event(self, event: Any) -> dict[str, Any]:
         """Return a trigger's event, or raise when it is none that this version understands.

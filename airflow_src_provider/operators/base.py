@@ -37,6 +37,8 @@ class RemoteOperator(RemoteTask, BaseOperator):
 
     trigger_path: ClassVar[str]
     template_fields: Sequence[str] = ()
+    #: Calls of this process's session that the carry knows about.
+    _counted = 0
 
     def __init__(
         self,
@@ -97,24 +99,29 @@ class RemoteOperator(RemoteTask, BaseOperator):
         wait = self.waits_for(carry) if self.wait_for_completion else None
         if wait is None:
             return self.finish(context, carry, None)
-        event = self.wait_for(wait, trigger=self.trigger_path, deadline=carry["deadline"], carry=self._packed(carry))
+        event = self.wait_for(wait, trigger=self.trigger_path, deadline=carry["deadline"], carry=carry)
         return self.execute_complete(context, event, carry)
 
     def execute_complete(self, context: Context, event: Any, carry: dict[str, Any]) -> Any:
         """Resume after the wait."""
+        return self.finish(context, carry, self.outcome(event, carry))
+
+    def outcome(self, event: Any, carry: dict[str, Any]) -> dict[str, Any]:
+        """Return the checked event; when the time was over, end the remote work and raise."""
         try:
-            outcome = self.check_event(event)
+            return self.check_event(event)
         except WaitTimeoutError:
             if self.cancel_on_kill and (wait := self.waits_for(carry)) is not None:
                 for line in wait.cancel(self.client):
                     self.log.info(line)
             raise
-        return self.finish(context, carry, outcome)
 
-    def _packed(self, carry: dict[str, Any]) -> dict[str, Any]:
-        # Calls made before a deferral would be forgotten with the process.
-        return {**carry, "api_calls": self.api_calls(carry)}
+    def packed(self, carry: dict[str, Any]) -> dict[str, Any]:
+        """Return the carry for a deferral: calls made before it would be forgotten with the process."""
+        carry["api_calls"] = self.api_calls(carry)
+        self._counted = self.client.session.calls
+        return carry
 
     def api_calls(self, carry: dict[str, Any]) -> int:
         """Return the requests that this task has sent by itself; those of a shared poller are not among them."""
-        return int(carry.get("api_calls", 0) + self.client.session.calls)
+        return int(carry.get("api_calls", 0) + self.client.session.calls - self._counted)
