@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import hashlib
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_src_provider.exceptions import OutcomeUnknownError
@@ -115,22 +115,59 @@ class Ledger:
         uncertain = self.may_have_acted
         for number, start in enumerate(range(0, len(items), chunk)):
             part = items[start : start + chunk]
-            done = self.get(f"{key}.{number}")
-            if done is None:
-                done = self._send_part(part, send, find, look_first=uncertain)
+            done = self.get(f"{key}.{number}") or [None] * len(part)
+            if None in done:
+                done = self._send_part(part, done, send, find, look_first=uncertain)
                 uncertain = False
                 self.put(f"{key}.{number}", done)
             records += done
         return records
 
+    def forget(self, key: str, positions: Iterable[int], chunk: int = 100) -> None:
+        """Drop records of :meth:`each`, so that a retry acts on these items again.
+
+        :param key: name of the records.
+        :param positions: places of the items.
+        :param chunk: as it was for :meth:`each`.
+        """
+        by_part: dict[int, set[int]] = {}
+        for position in positions:
+            by_part.setdefault(position // chunk, set()).add(position % chunk)
+        for number, places in by_part.items():
+            done = self.get(f"{key}.{number}")
+            if done is not None:
+                self.put(f"{key}.{number}", [None if i in places else record for i, record in enumerate(done)])
+
+    def plan(self, key: str, make: Callable[[], list[Any]], chunk: int = 100) -> list[Any]:
+        """Fix what a task run acts on: every try has the same items in the same order, whatever happens meanwhile.
+
+        :param key: name of the record.
+        :param make: makes the list of JSON-able items; called once per epoch.
+        :param chunk: items per record, because a record is not meant to be large.
+        """
+        parts = self.get(key)
+        if parts is not None:
+            return [item for number in range(parts) for item in self.get(f"{key}.{number}")]
+        items = make()
+        starts = range(0, len(items), chunk)
+        for number, start in enumerate(starts):
+            self.put(f"{key}.{number}", items[start : start + chunk])
+        self.put(key, len(starts))
+        return items
+
     def _send_part(
         self,
         part: Sequence[Any],
+        done: Sequence[Any | None],
         send: Callable[[Sequence[Any]], list[Any]],
         find: Callable[[Sequence[Any]], list[Any | None]],
         look_first: bool,
     ) -> list[Any]:
-        records: list[Any | None] = find(part) if look_first else [None] * len(part)
+        records = list(done)
+        if look_first:
+            missing = [i for i, record in enumerate(records) if record is None]
+            for i, record in zip(missing, find([part[i] for i in missing]), strict=True):
+                records[i] = record
         for attempt in (1, 2, 3):
             missing = [i for i, record in enumerate(records) if record is None]
             if not missing:
@@ -144,4 +181,4 @@ class Ledger:
                 sent = list(find([part[i] for i in missing]))
             for i, record in zip(missing, sent, strict=True):
                 records[i] = record
-        return list(records)
+        return records
