@@ -9,6 +9,7 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from dataclasses import dataclass
+from dataclasses import replace as replace_field
 
 from airflow_src_provider.client.src.validate import texts
 from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError
@@ -102,6 +103,8 @@ def _texts_of(existing: object) -> list[str]:
 def add(existing: object, rules: Iterable[str] | str) -> list[str]:
     """Return the existing rules with the new ones behind them; what is open already is not added again.
 
+    New rules are mutable: only the author of the catalog item makes others.
+
     :param existing: ``network_security_group_rules`` of the workspace.
     :param rules: the rules to add.
     :raises InvalidInputsError: naming every rule that cannot be read.
@@ -111,7 +114,7 @@ def add(existing: object, rules: Iterable[str] | str) -> list[str]:
     for rule in _parse_all(rules, "add"):
         if rule.opens not in opened:
             opened.add(rule.opens)
-            result.append(str(rule))
+            result.append(str(replace_field(rule, mutable=True)))
     return result
 
 
