@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import itertools
 import json
 import logging
 from collections.abc import Iterator, Mapping, Sequence
@@ -306,8 +307,8 @@ def test_old_waits_are_looked_at_less_often() -> None:
 
     run(main())
     times = [at for at, _ in service.looks]
-    early = [b - a for a, b in zip(times, times[1:], strict=False) if b < 1800]
-    late = [b - a for a, b in zip(times, times[1:], strict=False) if a > 8000]
+    early = [b - a for a, b in itertools.pairwise(times) if b < 1800]
+    late = [b - a for a, b in itertools.pairwise(times) if a > 8000]
     assert max(early) == pytest.approx(10, abs=0.5)
     assert min(late) == pytest.approx(40, abs=0.5)
 
