@@ -46,6 +46,10 @@ def get_provider_info() -> dict[str, object]:
                 "python-modules": ["airflow_src_provider.triggers.seven_bridges"],
             },
         ],
+        "extra-links": [
+            "airflow_src_provider.links.src.SrcWorkspaceLink",
+            "airflow_src_provider.links.seven_bridges.SevenBridgesLink",
+        ],
         "connection-types": [
             {
                 "connection-type": "surf_research_cloud",
