@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import json
 import sys
 from collections.abc import Sequence
@@ -63,8 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (ValueError, OSError) as error:
         print(f"sandbox: {error}", file=sys.stderr)
         return 2
-    with contextlib.suppress(KeyboardInterrupt):
-        serve_forever(app, listener, lambda: print(f"ready {url_of(listener)}", flush=True))
+    serve_forever(app, listener, lambda: print(f"ready {url_of(listener)}", flush=True))
     return 0
 
 

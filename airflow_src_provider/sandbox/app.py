@@ -48,16 +48,25 @@ class SandboxApp:
     def reset(self, seed: Mapping[str, Mapping[str, Any]] | None = None) -> None:
         """Start both services anew: state, budgets, journal and faults. Switches and the clock stay.
 
-        :param seed: what to start from; None is the seed used last, or the built-in one.
+        :param seed: what to start from; None is the seed used last, an empty one the built-in one.
+        :raises ValueError: when the seed is wrong; the services then start from the seed used last.
         """
         with self.lock:
-            if seed is not None:
-                self.seed = seed
+            wanted = self.seed if seed is None else seed
+            try:
+                self._plant(wanted)
+            except ValueError:
+                self._plant(self.seed)
+                raise
+            self.seed = wanted
             for half in self.halves.values():
-                half.reset(self.seed.get(half.name))
                 half.limiter.reset()
             self.faults.clear()
             self.journal.clear()
+
+    def _plant(self, seed: Mapping[str, Mapping[str, Any]]) -> None:
+        for half in self.halves.values():
+            half.reset(seed.get(half.name))
 
     def configure(self, changes: Mapping[str, Any]) -> None:
         """Change switches. A key is a service name with a mapping of switches, or the name of a switch, which is

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
+import signal
 import socket
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -93,6 +95,19 @@ class _Server(uvicorn.Server):
             )
         )
         self._on_ready = on_ready
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Stop on SIGINT and SIGTERM, and be done with it: uvicorn would raise them again afterwards."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {number: signal.signal(number, self.handle_exit) for number in (signal.SIGINT, signal.SIGTERM)}
+        try:
+            yield
+        finally:
+            for number, handler in before.items():
+                signal.signal(number, handler)
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
@@ -202,7 +217,11 @@ class Sandbox:
             return self.app.journal.counters()
 
     def reset(self, seed: Mapping[str, Any] | None = None) -> None:
-        """State, budgets, journal and faults as at the beginning; switches and the clock stay."""
+        """State, budgets, journal and faults as at the beginning; switches and the clock stay.
+
+        :param seed: what to start from; None is the seed used last, an empty one the built-in one.
+        :raises ValueError: when the seed is wrong.
+        """
         self.app.reset(None if seed is None else check_seed(seed))
 
     def advance(self, seconds: float) -> None:
