@@ -117,11 +117,12 @@ def get_provider_info() -> dict[str, object]:
                     "budget_store": {
                         "label": "Shared store",
                         "description": (
-                            "Where all processes that use this token count their requests. If empty: a file of this"
-                            " host, which is right when all of Airflow runs on one host. For several hosts: "
-                            "redis://host:6379/0 (or rediss://), which needs the 'redis' extra of this package. A "
-                            "URL with a password belongs into the option budget_store of the Airflow configuration "
-                            "section [airflow_src_provider] instead, since it would be shown here."
+                            "Where all processes that use this token count their requests. If empty: in a file of "
+                            "this host, which is right when all of Airflow runs on one host. For several hosts: "
+                            "redis://host:6379/0 or rediss://host:6379/0, which needs the extra airflow-src-"
+                            "provider[redis]. If the URL holds a password, put it into the option budget_store of "
+                            "the section [airflow_src_provider] of the Airflow configuration instead: here, "
+                            "everybody who may see connections can read it."
                         ),
                         "schema": {
                             "type": ["string", "null"],
@@ -333,11 +334,12 @@ def get_provider_info() -> dict[str, object]:
                     "budget_store": {
                         "label": "Shared store",
                         "description": (
-                            "Where all processes that use this token count their requests. If empty: a file of this"
-                            " host, which is right when all of Airflow runs on one host. For several hosts: "
-                            "redis://host:6379/0 (or rediss://), which needs the 'redis' extra of this package. A "
-                            "URL with a password belongs into the option budget_store of the Airflow configuration "
-                            "section [airflow_src_provider] instead, since it would be shown here."
+                            "Where all processes that use this token count their requests. If empty: in a file of "
+                            "this host, which is right when all of Airflow runs on one host. For several hosts: "
+                            "redis://host:6379/0 or rediss://host:6379/0, which needs the extra airflow-src-"
+                            "provider[redis]. If the URL holds a password, put it into the option budget_store of "
+                            "the section [airflow_src_provider] of the Airflow configuration instead: here, "
+                            "everybody who may see connections can read it."
                         ),
                         "schema": {
                             "type": ["string", "null"],
@@ -416,7 +418,7 @@ def get_provider_info() -> dict[str, object]:
         ],
         "config": {
             "airflow_src_provider": {
-                "description": "How this provider's processes share the request budget of a token.",
+                "description": "How this provider waits, and how its processes share the request budget of a token.",
                 "options": {
                     "budget_dir": {
                         "description": (
@@ -439,6 +441,16 @@ def get_provider_info() -> dict[str, object]:
                         "sensitive": True,
                         "example": "redis://redis.example.org:6379/0",
                         "default": "",
+                    },
+                    "poll_interval": {
+                        "description": (
+                            "Seconds between two looks at remote work, for operators that name no poll_interval. "
+                            "Tests of DAGs against the sandbox set it low."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": None,
+                        "default": "30.0",
                     },
                 },
             },

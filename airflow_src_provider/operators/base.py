@@ -28,7 +28,8 @@ class RemoteOperator(RemoteTask, BaseOperator):
 
     :param wait_for_completion: wait until the work is finished; otherwise only start it.
     :param deferrable: wait in the triggerer instead of in the worker; default ``[operators] default_deferrable``.
-    :param poll_interval: seconds between looks, default 30; all waits of a connection are looked at together.
+    :param poll_interval: seconds between looks, default ``[airflow_src_provider] poll_interval``, which is 30 unless set;
+        all waits of a connection are looked at together.
     :param timeout: longest wait, in seconds or as ``timedelta``, default one day. The remote work is ended when it has
         passed, if ``cancel_on_kill``.
     :param cancel_on_kill: end the remote work when this task is killed or its time is over.
@@ -45,7 +46,7 @@ class RemoteOperator(RemoteTask, BaseOperator):
         *,
         wait_for_completion: bool = True,
         deferrable: bool | None = None,
-        poll_interval: float | timedelta = 30.0,
+        poll_interval: float | timedelta | None = None,
         timeout: float | timedelta = 86400.0,
         cancel_on_kill: bool = True,
         durable: bool = True,
@@ -54,6 +55,8 @@ class RemoteOperator(RemoteTask, BaseOperator):
         super().__init__(**kwargs)
         if deferrable is None:
             deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
+        if poll_interval is None:
+            poll_interval = conf.getfloat("airflow_src_provider", "poll_interval", fallback=30.0)
         for name, value in (
             ("wait_for_completion", wait_for_completion),
             ("deferrable", deferrable),
