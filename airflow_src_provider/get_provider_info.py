@@ -26,6 +26,18 @@ def get_provider_info() -> dict[str, object]:
                 "tags": ["service"],
             },
         ],
+        "operators": [
+            {
+                "integration-name": "SURF Research Cloud",
+                "python-modules": ["airflow_src_provider.operators.src"],
+            },
+        ],
+        "sensors": [
+            {
+                "integration-name": "SURF Research Cloud",
+                "python-modules": ["airflow_src_provider.sensors.src"],
+            },
+        ],
         "hooks": [
             {
                 "integration-name": "SURF Research Cloud",

@@ -61,6 +61,8 @@ class ResearchCloudHook(BaseHook):
     #: Where a person makes a new token.
     token_page: ClassVar[str]
 
+    _fields: ConnectionFields
+
     def __init__(self, conn_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.conn_id = conn_id
@@ -75,7 +77,7 @@ class ResearchCloudHook(BaseHook):
         :raises InvalidInputError: a field of the connection cannot be used; nothing was sent.
         :raises AirflowNotFoundException: there is no such connection.
         """
-        fields = self._fields
+        fields = self._read()
         token = fields.token()
         base_urls = self._base_urls(fields)
         headers = self._headers(fields)
@@ -90,13 +92,14 @@ class ResearchCloudHook(BaseHook):
         max_wait = fields.number("max_wait", http.MAX_WAIT, at_most=7 * 86400)
         self._notice(fields)
         fields.check()
+        self._fields = fields
         budget = BudgetSettings(
             origin=next(iter(base_urls.values())),
             limit=limit,
             window=window,
             share=share,
             store=store,
-            directory=Path(conf.get(CONFIG_SECTION, "budget_dir")),
+            directory=Path(conf.get(CONFIG_SECTION, "budget_dir")).expanduser(),
         )
         return ApiSession(
             base_urls,
@@ -140,10 +143,6 @@ class ResearchCloudHook(BaseHook):
 
     def _notice(self, fields: ConnectionFields) -> None:
         """Look at fields that are about people rather than requests."""
-
-    @cached_property
-    def _fields(self) -> ConnectionFields:
-        return self._read()
 
     def _read(self) -> ConnectionFields:
         connection: Connection = self.get_connection(self.conn_id)

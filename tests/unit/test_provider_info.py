@@ -97,7 +97,7 @@ def test_every_listed_module_imports(kind: str) -> None:
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_every_public_module_is_listed(kind: str) -> None:
-    found = {module.name for module in pkgutil.iter_modules([str(PACKAGE / kind)])}
+    found = {entry.name for entry in pkgutil.iter_modules([str(PACKAGE / kind)])}
     there = {f"airflow_src_provider.{kind}.{name}" for name in found & {"src", "seven_bridges"}}
     assert {name for entry in INFO.get(kind, ()) for name in entry["python-modules"]} == there
 
@@ -107,8 +107,8 @@ def test_every_link_is_listed() -> None:
     from airflow_src_provider import links
     from airflow_src_provider.links.base import PortalLink
 
-    for module in pkgutil.iter_modules(links.__path__):
-        importlib.import_module(f"{links.__name__}.{module.name}")
+    for found in pkgutil.iter_modules(links.__path__):
+        importlib.import_module(f"{links.__name__}.{found.name}")
     assert set(INFO["extra-links"]) == {f"{link.__module__}.{link.__name__}" for link in PortalLink.__subclasses__()}
 
 
