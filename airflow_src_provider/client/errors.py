@@ -59,17 +59,17 @@ def message_of(parsed: Mapping[str, Any] | None, text: str) -> str:
             value = "; ".join(str(part) for part in value if part)
         if isinstance(value, dict):
             value = value.get("message") or json.dumps(value)
-        words = _on_one_line(str(value or ""))
+        words = on_one_line(str(value or ""))
         if words:
             return words[:1000]
     if parsed:
         # Field by field messages of a form: {"name": ["too long"]}
         return json.dumps(parsed)[:500]
-    return _on_one_line(re.sub(r"<[^<>]*>", " ", text[:5000]))[:200] or "an empty answer"
+    return on_one_line(re.sub(r"<[^<>]*>", " ", text[:5000]))[:200] or "an empty answer"
 
 
-def _on_one_line(text: str) -> str:
-    # Nothing that a server says may look like a line of its own in a log, or move a terminal's cursor.
+def on_one_line(text: str) -> str:
+    """Return a text that cannot look like a line of its own in a log, or move a terminal's cursor."""
     return " ".join("".join(c if c.isprintable() else " " for c in text[:5000]).split())
 
 
@@ -117,7 +117,7 @@ def error_from_answer(
         status=status,
         code=code,
         more_info=more_info if isinstance(more_info, str) else None,
-        request_id=_on_one_line(clean(request_id))[:200] if request_id else None,
+        request_id=on_one_line(clean(request_id))[:200] if request_id else None,
         retry_after=retry_after(headers),
         body=parsed,
     )

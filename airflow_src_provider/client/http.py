@@ -38,6 +38,7 @@ Params = Mapping[str, Any] | Sequence[tuple[str, Any]]
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 30.0
 MAX_WAIT = 900.0
+IDLE = 15.0
 MAX_URL_LENGTH = 6000
 REPEATABLE = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
 _UNREAD = object()
@@ -148,8 +149,8 @@ class ApiSession:
         renew_after_fork(self)
 
     def renew_after_fork(self) -> None:
-        # The adapter alone, without requests' own session: no cookies, no redirects, no .netrc with other credentials.
-        self._http = HTTPAdapter(pool_connections=4, pool_maxsize=16, max_retries=0)
+        self._http = _new_adapter()
+        self._used_at = self._clock()
         self._lock = threading.Lock()
 
     def __repr__(self) -> str:
@@ -269,14 +270,21 @@ class ApiSession:
         raise exc.InvalidInputError("request", problem, "headers, query and body that can be sent as HTTP and JSON")
 
     def _attempt(self, call: _Call) -> ApiResponse:
+        self._budget.acquire(max(0.0, call.deadline - self._clock()))
+        self._count(call.repeatable)
+        outcome = self._send(call)
+        if isinstance(outcome, ApiResponse):
+            return outcome
+        # Raised here, outside of any except block and away from the answer: both could hold the token.
+        raise self._final(outcome, call.repeatable)
+
+    def _send(self, call: _Call) -> ApiResponse | exc.ResearchCloudError:
         where: dict[str, Any] = {
             "service": " ".join(p for p in (self._service_name, call.service) if p),
             "method": call.prepared.method,
             "path": call.path,
         }
-        self._budget.acquire(max(0.0, call.deadline - self._clock()))
-        with self._lock:
-            self.calls += 1
+        clean = self._auth.clean
         status = 0
         try:
             answer = self._http.send(
@@ -290,29 +298,27 @@ class ApiSession:
             self._budget.observe(status, headers)
             body = transport.read_body(answer, call.read_timeout)
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-            failure: exc.ResearchCloudError = exc.InvalidInputError("proxies", HIDDEN, str(error))
+            return exc.InvalidInputError("proxies", HIDDEN, str(error))
         except transport.FAILURES as error:
+            if status < 300:
+                return transport.no_answer(error, call.repeatable, clean, where)
             # A refusal is a refusal, even when its text is cut off.
-            failure = (
-                error_from_answer(status, headers, b"", clean=self._auth.clean, **where)
-                if status >= 300
-                else transport.no_answer(error, call.repeatable, where)
-            )
-        else:
-            if 200 <= status <= 204:
-                response = ApiResponse(status, headers, body)
-                if not call.expect_json or _is_usable(response, call.prepared.method):
-                    return response
-                failure = exc.BadAnswerError(
-                    "a success whose body is not JSON" if body else "a success without a body",
-                    status=status,
-                    request_id=headers.get("X-Request-Id"),
-                    **where,
-                )
-            else:
-                failure = error_from_answer(status, headers, body, clean=self._auth.clean, **where)
-        # Raised outside of the except block: the library's own error holds the request and with it the token.
-        raise self._final(failure, call.repeatable)
+        if not 200 <= status <= 204:
+            return error_from_answer(status, headers, body, clean=clean, **where)
+        response = ApiResponse(status, headers, body)
+        if not call.expect_json or _is_usable(response, call.prepared.method):
+            return response
+        problem = "a success whose body is not JSON" if body else "a success without a body"
+        return exc.BadAnswerError(problem, status=status, **where)
+
+    def _count(self, repeatable: bool) -> None:
+        with self._lock:
+            self.calls += 1
+            now = self._clock()
+            if not repeatable and now - self._used_at > IDLE:
+                # A connection that was closed meanwhile, unnoticed, would leave the effect's outcome unknown.
+                self._http = _new_adapter()
+            self._used_at = now
 
     def _final(self, failure: exc.ResearchCloudError, repeatable: bool) -> exc.ResearchCloudError:
         if repeatable or not isinstance(failure, exc.ServerError | exc.ServiceUnavailableError | exc.BadAnswerError):
@@ -354,6 +360,11 @@ class _Call:
     read_timeout: float
     expect_json: bool
     deadline: float
+
+
+def _new_adapter() -> HTTPAdapter:
+    # The adapter alone, without requests' own session: no cookies, no redirects, no .netrc with other credentials.
+    return HTTPAdapter(pool_connections=4, pool_maxsize=16, max_retries=0)
 
 
 def _origin(url: str) -> str:

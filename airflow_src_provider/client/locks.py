@@ -6,6 +6,7 @@ import fcntl
 import os
 import threading
 import time
+import weakref
 from pathlib import Path
 
 
@@ -24,8 +25,10 @@ class ProcessLock:
     """
 
     def __init__(self, path: Path, *, timeout: float, poll: float = 0.001) -> None:
-        # Closed when it is collected: in a forked child without freeing the parent's lock.
-        self._file = open(path, "ab")  # noqa: SIM115
+        self._path = path
+        self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
+        # A forked child closes its copy too, which does not free the parent's lock.
+        weakref.finalize(self, os.close, self._fd)
         self._timeout = timeout
         self._poll = poll
         self._depth = 0
@@ -34,7 +37,7 @@ class ProcessLock:
     @property
     def inode(self) -> int:
         """Return the inode of the lock file, to notice that the file was replaced."""
-        return os.fstat(self._file.fileno()).st_ino
+        return os.fstat(self._fd).st_ino
 
     def __enter__(self) -> ProcessLock:
         self._thread_lock.acquire()
@@ -51,19 +54,19 @@ class ProcessLock:
         deadline = 0.0
         while True:
             try:
-                fcntl.flock(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
             except BlockingIOError:
                 now = time.monotonic()
                 deadline = deadline or now + self._timeout
                 if now > deadline:
                     raise LockTimeoutError(
-                        f"{self._file.name} was held by another process for {self._timeout:g} s"
+                        f"{self._path} was held by another process for {self._timeout:g} s"
                     ) from None
                 time.sleep(self._poll)
 
     def __exit__(self, *_: object) -> None:
         self._depth -= 1
         if self._depth == 0:
-            fcntl.flock(self._file, fcntl.LOCK_UN)
+            fcntl.flock(self._fd, fcntl.LOCK_UN)
         self._thread_lock.release()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import ssl
 import time
+from collections.abc import Callable
 from typing import Any
 
 import requests
 import urllib3
 
 from airflow_src_provider import exceptions as exc
+from airflow_src_provider.client.errors import on_one_line
 
 MAX_BODY_BYTES = 128 * 2**20
 READ_SIZE = 1 << 18
@@ -46,18 +48,21 @@ def read_body(answer: requests.Response, read_timeout: float) -> bytes:
     return b"".join(parts)
 
 
-def no_answer(error: BaseException, repeatable: bool, where: dict[str, Any]) -> exc.ApiError:
+def no_answer(
+    error: BaseException, repeatable: bool, clean: Callable[[str], str], where: dict[str, Any]
+) -> exc.ApiError:
     """Build the typed error for a request without an answer.
 
     :param error: what the HTTP library raised.
     :param repeatable: whether the request may be sent again without knowing its outcome.
+    :param clean: removes secrets from a text.
     :param where: service, method and path of the request.
     """
     causes = _causes(error)
     # The deepest cause is the plainest, except for a time-out, where only the library's own words hold the seconds.
     timed_out = [cause for cause in causes if isinstance(cause, urllib3.exceptions.ReadTimeoutError)]
     root = timed_out[0] if timed_out else causes[-1]
-    detail = f"{type(root).__name__}: {root}"[:300]
+    detail = on_one_line(clean(f"{type(root).__name__}: {root}"))[:300]
     if any(isinstance(cause, ssl.SSLCertVerificationError) for cause in causes):
         failure = exc.ConnectFailedError(f"no secure connection ({detail})", **where)
         failure.retryable = False

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Any
 
 from airflow_src_provider.client.budget import Budget, BudgetSettings
@@ -14,7 +15,7 @@ HEADER = "X-Test-Token"
 
 
 def new_budget(clock: SteppedClock, url: str = "http://127.0.0.1/", limit: int = 1000, window: float = 60.0) -> Budget:
-    settings = BudgetSettings(url, limit, window)
+    settings = BudgetSettings(url, limit, window, directory=f"{os.environ['AIRFLOW_HOME']}/budget")
     store = MemoryStore(settings.allowed, settings.window + settings.margin, clock)
     return Budget(settings, TOKEN, store=store, sleep=clock.sleep, clock=clock)
 

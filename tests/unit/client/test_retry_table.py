@@ -80,7 +80,7 @@ def test_a_repeatable_request_is_sent_again(server: ScriptedServer, clock: Stepp
     assert new_session(server.url, clock).request("GET", "things").json() == {"id": 1}
 
     assert len(server.requests) == 3
-    assert all(0 < pause for pause in clock.sleeps)
+    assert all(pause > 0 for pause in clock.sleeps)
 
 
 @pytest.mark.parametrize("fault", CERTAINLY_NOT_PROCESSED.values(), ids=CERTAINLY_NOT_PROCESSED)
@@ -253,7 +253,7 @@ def test_back_off_grows_and_is_jittered(server: ScriptedServer) -> None:
 def test_maintenance_is_waited_for_patiently(server: ScriptedServer, clock: SteppedClock) -> None:
     server.script(*[Answer(503, MAINTENANCE)] * 3)
     new_session(server.url, clock).request("GET", "things")
-    assert [round(pause, -1) for pause in clock.sleeps] == [pytest.approx(low, rel=0.11) for low in (60, 120, 240)]
+    assert all(low <= pause <= low * 1.1 for pause, low in zip(clock.sleeps, [60, 120, 240], strict=True))
 
 
 @pytest.mark.parametrize(

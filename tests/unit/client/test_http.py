@@ -1,0 +1,423 @@
+"""What the session puts on the wire, what it takes from it, and what it refuses before anything is sent."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import ssl
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import urllib3
+
+from airflow_src_provider import exceptions as exc
+from airflow_src_provider.client import http, transport
+from tests.unit.client.server import Answer, ScriptedServer, SteppedClock
+from tests.unit.client.sessions import HEADER, TOKEN, new_budget, new_session
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedServer]:
+    with ScriptedServer() as running:
+        yield running
+
+
+# --- what is sent ---
+
+
+def test_one_connection_carries_many_requests(server: ScriptedServer) -> None:
+    session = new_session(server.url)
+    server.script(
+        Answer(body=[1, 2]),
+        Answer(204, b""),
+        Answer(200, b"", {}),
+        Answer(404, {"detail": "Not found."}),
+        Answer(body=gzip.compress(b'{"packed": true}'), headers={"Content-Encoding": "gzip"}),
+        Answer(body=b"2\r\n{}\r\n0\r\n\r\n", headers={"Transfer-Encoding": "chunked", "Content-Length": ""}),
+        Answer(body=b"[" + b"1," * 300_000 + b"1]"),
+    )
+    assert session.request("GET", "a").json() == [1, 2]
+    assert session.request("DELETE", "b").json() is None
+    assert session.request("PUT", "c", json={}).json() is None
+    with pytest.raises(exc.NotFoundError):
+        session.request("GET", "d")
+    assert session.request("GET", "e").json() == {"packed": True}
+    assert session.request("GET", "f").json() == {}
+    assert len(session.request("GET", "g").json()) == 300_001
+    session.request("GET", "h")
+    assert {request.connection for request in server.requests} == {1}
+    assert session.calls == 8
+
+
+def test_a_connection_that_the_server_closes_is_replaced(server: ScriptedServer) -> None:
+    session = new_session(server.url)
+    server.script(Answer(close=True, headers={"Connection": "close"}))
+    session.request("GET", "a")
+    session.request("POST", "b", json={})
+    assert [request.connection for request in server.requests] == [1, 2]
+    assert session.calls == 2
+
+
+def test_an_effect_does_not_trust_a_connection_that_was_idle(server: ScriptedServer) -> None:
+    clock = SteppedClock()
+    session = new_session(server.url, clock)
+    session.request("GET", "a")
+    session.request("POST", "b", json={})
+    clock.now += http.IDLE + 1
+    session.request("GET", "c")
+    clock.now += http.IDLE + 1
+    session.request("POST", "d", json={})
+    session.request("POST", "e", json={})
+    assert [request.connection for request in server.requests] == [1, 1, 1, 2, 2]
+
+
+def test_the_headers_of_a_request(server: ScriptedServer) -> None:
+    new_session(server.url, headers={"X-Advance": "on"}).request("POST", "things", json={"a": "ü"})
+    (request,) = server.requests
+    assert request.headers[HEADER.lower()] == TOKEN
+    assert request.headers["user-agent"].startswith("airflow-src-provider/")
+    assert request.headers["accept"] == "application/json"
+    assert request.headers["content-type"] == "application/json"
+    assert request.headers["x-advance"] == "on"
+    assert json.loads(request.body) == {"a": "ü"}
+    assert not {"cookie", "authorization", "referer"} & set(request.headers)
+
+
+def test_the_query(server: ScriptedServer) -> None:
+    session = new_session(server.url)
+    session.request(
+        "GET", "a/b c".replace(" ", "%20"), params={"deleted": False, "limit": 100, "none": None, "n": "x&y/ü"}
+    )
+    session.request("GET", "/files", params=[("name", "a"), ("name", "b"), ("all", True)])
+    session.request("GET", "files", params={"name": ["a", "b"]})
+    assert [request.target for request in server.requests] == [
+        "/a/b%20c?deleted=false&limit=100&n=x%26y%2F%C3%BC",
+        "/files?name=a&name=b&all=true",
+        "/files?name=a&name=b",
+    ]
+
+
+def test_paths_stay_below_the_base_url(server: ScriptedServer) -> None:
+    session = new_session(f"{server.url}v1/workspace", more_urls={"wallet": f"{server.url}v1/wallet/"})
+    session.request("GET", "workspaces/")
+    session.request("GET", "/wallets/", service="wallet")
+    assert [request.target for request in server.requests] == ["/v1/workspace/workspaces/", "/v1/wallet/wallets/"]
+
+
+@pytest.mark.parametrize(
+    "path",
+    [
+        "http://127.0.0.1:1/", "https://elsewhere.example/x", "//elsewhere.example/x", "a b", "a\r\nHost: x", "a\x00",
+        "../other/", "a/../../b", "a/%2e%2e/b", "a/%2E./b", "./a", "a?x=1", "a#b", "a\\b", "\x7f".replace("\x7f", "\t"),
+    ],
+)  # fmt: skip
+def test_a_path_that_could_lead_elsewhere_is_refused(server: ScriptedServer, path: str) -> None:
+    session = new_session(f"{server.url}v1/")
+    with pytest.raises(exc.InvalidInputError, match="path="):
+        session.request("GET", path)
+    assert (server.requests, session.calls) == ([], 0)
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"params": {"name": "x" * 6000}},
+        {"params": [("id", "0" * 20)] * 300},
+        {"json": {"a": float("nan")}},
+        {"json": {"a": object()}},
+        {"params": {"name": "\ud800"}},
+        {"service": "elsewhere"},
+    ],
+    ids=["long value", "many pairs", "nan", "object", "surrogate", "service"],
+)
+def test_what_cannot_be_sent_is_refused(server: ScriptedServer, options: dict[str, Any]) -> None:
+    session = new_session(server.url)
+    with pytest.raises(exc.InvalidInputError):
+        session.request("POST", "things", **options)
+    assert (server.requests, session.calls) == ([], 0)
+
+
+@pytest.mark.parametrize("headers", [{"X-A": "a\r\nX-B: b"}, {"X-A\n": "b"}, {"X-A": 1}])
+def test_header_injection_is_refused(server: ScriptedServer, headers: dict[str, Any]) -> None:
+    with pytest.raises(exc.InvalidInputError):
+        new_session(server.url, headers=headers).request("GET", "things")
+    assert server.requests == []
+
+
+@pytest.mark.parametrize(
+    "token", ["", "   ", "\n", None, 5, b"bytes", "two\nlines", "a\rb", "nul\x00", "ü", "tab\tin"], ids=repr
+)
+def test_an_unusable_token_is_refused_and_not_shown(token: Any) -> None:
+    with pytest.raises(exc.InvalidInputError, match="password=") as caught:
+        new_session("https://api.example/", token=token)
+    if isinstance(token, str) and token.strip():
+        assert token not in str(caught.value)
+        assert caught.value.value != token
+
+
+def test_white_space_around_a_token_is_dropped(server: ScriptedServer) -> None:
+    new_session(server.url, token=f"  {TOKEN}\n").request("GET", "things")
+    assert server.requests[0].headers[HEADER.lower()] == TOKEN
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://api.example/", "http://127.0.0.1.example/", "http://10.0.0.1/", "http://[::2]/", "http://0.0.0.0/",
+        "ftp://api.example/", "file:///etc/passwd", "api.example", "", "//api.example", "https://", "https://a b/",
+        "https://user:pw@api.example/", "https://api.example/?a=1", "https://api.example/#a", "https://[::1/",
+        "https://api.example:port/", "https://api.example:99999/", "https://api.example/\n", None, 5, b"https://a/",
+    ],
+    ids=repr,
+)  # fmt: skip
+def test_an_unusable_base_url_is_refused(url: Any) -> None:
+    with pytest.raises(exc.InvalidInputError, match="an https:// URL") as caught:
+        new_session(url, budget=new_budget(SteppedClock()))
+    assert "pw" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url", ["http://localhost:1/", "http://127.8.9.1/a", "http://[::1]:80/", "https://api.example:8443/v2"]
+)
+def test_a_usable_base_url_is_taken(url: str) -> None:
+    assert url in repr(new_session(url))
+
+
+# --- what is not obeyed ---
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize("location", ["/elsewhere", "https://elsewhere.example/", "http://[broken", ""])
+def test_a_redirect_is_not_followed(server: ScriptedServer, status: int, location: str) -> None:
+    server.script(Answer(status, b"", {"Location": location or "x"}))
+    with pytest.raises(exc.BadRequestError, match="never followed"):
+        new_session(server.url).request("GET", "things")
+    assert len(server.requests) == 1
+
+
+def test_cookies_are_not_kept(server: ScriptedServer) -> None:
+    server.script(Answer(headers={"Set-Cookie": "sessionid=abc; Path=/"}))
+    session = new_session(server.url)
+    session.request("GET", "a")
+    session.request("GET", "b")
+    assert "cookie" not in server.requests[1].headers
+
+
+def test_a_netrc_is_not_read(server: ScriptedServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    netrc = tmp_path / ".netrc"
+    netrc.write_text("machine 127.0.0.1 login somebody password something\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    new_session(server.url).request("GET", "things")
+    assert "authorization" not in server.requests[0].headers
+
+
+def test_the_token_goes_to_the_configured_origins_only(server: ScriptedServer) -> None:
+    from requests import PreparedRequest
+
+    from airflow_src_provider.client.redaction import TokenAuth
+
+    auth = TokenAuth(HEADER, TOKEN, ["https://api.example", "https://api.example:8443"])
+    for url, sent in [
+        ("https://api.example/v2/x", True),
+        ("https://API.example/v2/x", True),
+        ("https://api.example:8443/", True),
+        ("https://api.example:9443/", False),
+        ("http://api.example/", False),
+        ("https://api.example.evil.example/", False),
+        ("https://evil.example/https://api.example/", False),
+    ]:
+        request = PreparedRequest()
+        request.prepare("GET", url, headers={})
+        assert (auth(request).headers.get(HEADER) == TOKEN) is sent, url
+
+
+# --- proxies and certificates ---
+
+
+def test_a_proxy_is_used(server: ScriptedServer) -> None:
+    session = new_session("http://127.0.0.1:9/v1/", proxies={"http": server.url})
+    session.request("GET", "things")
+    assert server.requests[0].target == "http://127.0.0.1:9/v1/things"
+
+
+@pytest.mark.parametrize(("no_proxy", "through"), [("", True), ("127.0.0.1", False)])
+def test_proxies_of_the_environment_are_used(
+    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, no_proxy: str, through: bool
+) -> None:
+    with ScriptedServer() as proxy:
+        for name in ("http_proxy", "HTTP_PROXY"):
+            monkeypatch.setenv(name, proxy.url)
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.setenv(name, no_proxy)
+        new_session(server.url).request("GET", "things")
+        assert (len(proxy.requests), len(server.requests)) == ((1, 0) if through else (0, 1))
+
+
+@pytest.mark.parametrize("method", ["GET", "POST"])
+def test_a_proxy_that_refuses_the_tunnel_has_sent_nothing(method: str) -> None:
+    refusal = Answer(raw=b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
+    with ScriptedServer(*[refusal] * 9) as proxy:
+        session = new_session("https://api.example/", proxies={"https": proxy.url})
+        with pytest.raises(exc.ConnectFailedError, match="407"):
+            session.request(method, "things", json={})
+        assert all(TOKEN not in str(request) for request in proxy.requests)
+
+
+@pytest.mark.parametrize("proxy", ["http://", "socks9://127.0.0.1:1"])
+def test_an_unusable_proxy_is_refused(proxy: str) -> None:
+    clock = SteppedClock()
+    with pytest.raises(exc.InvalidInputError, match="proxies="):
+        new_session("http://127.0.0.1:9/", clock, proxies={"http": proxy}).request("GET", "things")
+    assert clock.sleeps == []
+
+
+@pytest.fixture(scope="module")
+def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSLContext]:
+    folder = tmp_path_factory.mktemp("tls")
+    certificate, key = folder / "ca.pem", folder / "key.pem"
+    subprocess.run(
+        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
+         "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
+        check=True, capture_output=True,
+    )  # fmt: skip
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    return certificate, context
+
+
+def test_certificates_are_checked(authority: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle, context = authority
+    clock = SteppedClock()
+    with ScriptedServer(tls=context) as server:
+        with pytest.raises(exc.ConnectFailedError, match="no secure connection") as caught:
+            new_session(server.url, clock).request("POST", "things", json={})
+        assert (caught.value.retryable, caught.value.outcome_known) == (False, True)
+        assert (clock.sleeps, server.requests) == ([], [])
+
+        new_session(server.url, verify=str(bundle)).request("GET", "things")
+        with pytest.warns(urllib3.exceptions.InsecureRequestWarning):
+            new_session(server.url, verify=False).request("GET", "things")
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
+        new_session(server.url).request("GET", "things")
+        assert len(server.requests) == 3
+
+        monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
+        with pytest.raises(exc.InvalidInputError, match=r"verify='/nowhere\.pem'"):
+            new_session(server.url)
+
+
+@pytest.mark.parametrize(("method", "kind"), [("GET", exc.ConnectionLostError), ("POST", exc.OutcomeUnknownError)])
+def test_a_secure_connection_that_breaks_after_sending_is_no_refused_one(
+    authority: tuple[Path, ssl.SSLContext], method: str, kind: type[exc.ApiError]
+) -> None:
+    bundle, context = authority
+    with ScriptedServer(*[Answer(lose=True)] * 9, tls=context) as server, pytest.raises(kind):
+        new_session(server.url, verify=str(bundle)).request(method, "things", json={})
+
+
+# --- bounds ---
+
+
+def test_a_body_that_drips_is_given_up(server: ScriptedServer) -> None:
+    server.script(Answer(body=b'"' + b"x" * 1000 + b'"', drip=0.005))
+    with pytest.raises(exc.OutcomeUnknownError, match=r"took more than 0\.08 s"):
+        new_session(server.url).request("POST", "things", json={}, timeout=0.02)
+
+
+def test_a_body_without_end_is_given_up(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(transport, "MAX_BODY_BYTES", 1 << 20)
+    bomb = gzip.compress(b"0" * (3 << 20))
+    server.script(Answer(body=bomb, headers={"Content-Encoding": "gzip"}), Answer(body=b"0" * (3 << 20)))
+    session = new_session(server.url)
+    for _ in range(2):
+        with pytest.raises(exc.OutcomeUnknownError, match="more than 1 MiB"):
+            session.request("POST", "things", json={})
+    session.request("GET", "after")
+
+
+# --- the token that changes ---
+
+
+def test_a_rotated_token_is_taken_once(server: ScriptedServer) -> None:
+    tokens = ["planted-second", "planted-third"]
+    session = new_session(server.url, refresh_token=lambda: tokens.pop(0))
+    server.script(Answer(401, {"error": "Key has expired, please renew"}))
+    session.request("POST", "things", json={})
+    assert [request.headers[HEADER.lower()] for request in server.requests] == [TOKEN, "planted-second"]
+
+    server.script(*[Answer(403, {"error": "Access to this API has been disallowed"})] * 9)
+    with pytest.raises(exc.TokenRejectedError):
+        session.request("GET", "things")
+    assert [request.headers[HEADER.lower()] for request in server.requests] == ["planted-second", "planted-third"]
+
+
+def test_another_token_has_another_budget(server: ScriptedServer) -> None:
+    session = new_session(server.url, refresh_token=lambda: "planted-second")
+    before = session.budget
+    server.script(Answer(401))
+    session.request("GET", "things")
+    assert session.budget is not before
+    assert session.budget is before.for_token("planted-second")
+
+
+@pytest.mark.parametrize("refresh", [None, lambda: TOKEN])
+def test_a_token_that_stays_refused_fails_at_once(server: ScriptedServer, refresh: Any) -> None:
+    server.script(*[Answer(401)] * 9)
+    with pytest.raises(exc.TokenRejectedError):
+        new_session(server.url, refresh_token=refresh).request("GET", "things")
+    assert len(server.requests) == 1
+
+
+def test_a_token_that_another_thread_has_renewed_is_used(server: ScriptedServer) -> None:
+    session = new_session(server.url, refresh_token=lambda: "planted-second")
+    prepared = session._prepare("GET", "things", "", None, None)
+    server.script(Answer(401))
+    session.request("GET", "first")
+    # A request that was on its way with the old token meanwhile.
+    assert session._adopt_new_token(prepared)
+    assert prepared.headers[HEADER] == "planted-second"
+
+
+# --- the process around it ---
+
+
+def test_the_urgent_sibling_neither_waits_nor_repeats(server: ScriptedServer) -> None:
+    clock = SteppedClock()
+    session = new_session(server.url, clock, budget=new_budget(clock, limit=1))
+    session.request("GET", "first")
+    server.script(Answer(503))
+    with pytest.raises(exc.ServiceUnavailableError):
+        session.urgent().request("POST", "abort", json={})
+    session.urgent().request("POST", "abort", json={})
+    assert (len(server.requests), clock.sleeps) == (2, [])
+
+
+def test_a_forked_child_has_connections_of_its_own(server: ScriptedServer) -> None:
+    session = new_session(server.url)
+    session.request("GET", "parent")
+    session._lock.acquire()  # as another thread would at the moment of the fork
+    child = os.fork()
+    if child == 0:
+        try:
+            session.request("GET", "child")
+        finally:
+            os._exit(0)
+    assert os.waitpid(child, 0)[1] == 0
+    session._lock.release()
+    session.request("GET", "parent")
+    assert [(request.target, request.connection) for request in server.requests] == [
+        ("/parent", 1),
+        ("/child", 2),
+        ("/parent", 1),
+    ]
+
+
+def test_the_client_needs_no_airflow() -> None:
+    code = "import sys, airflow_src_provider.client.http; sys.exit('airflow' in sys.modules)"
+    subprocess.run([sys.executable, "-c", code], check=True)
