@@ -180,4 +180,5 @@ def milliseconds(seconds: float) -> int:
 
 def bounded(wait_ms: float, window: float) -> float:
     """Return seconds to wait: whatever stands in the log, nobody waits longer than a window for it."""
-    return min(max(wait_ms / 1000, 0.001), window)
+    # The log counts in whole milliseconds and lets a window end one of them late.
+    return min(max(wait_ms, 1), window * 1000 + 2) / 1000

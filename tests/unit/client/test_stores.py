@@ -1,0 +1,387 @@
+"""The log of sent requests: exact, shared by processes, and never the reason for a standstill."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_src_provider.client.filestore import FileStore
+from airflow_src_provider.client.stores import MemoryStore, Store, StoreDownError
+from tests.unit.client.server import SteppedClock
+
+NAME = "api.example-0123456789"
+# What happens next: another arrival after so many seconds.
+GAPS = st.lists(
+    st.one_of(st.just(0.0), st.floats(0, 0.01), st.floats(0, 1), st.floats(0, 5), st.sampled_from([0.999, 1.0, 1.001])),
+    max_size=80,
+)
+
+
+def file_store(folder: Path, limit: int = 10, window: float = 60.0, **options: object) -> FileStore:
+    return FileStore(folder, NAME, limit, window, **options)  # type: ignore[arg-type]
+
+
+def make_memory_store(folder: Path, limit: int, window: float, clock: SteppedClock) -> Store:
+    return MemoryStore(limit, window, clock)
+
+
+def make_file_store(folder: Path, limit: int, window: float, clock: SteppedClock) -> Store:
+    return FileStore(folder, f"{NAME}-{time.monotonic_ns()}", limit, window, clock)
+
+
+MAKERS = [make_memory_store, make_file_store]
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("budget")
+
+
+# --- exact counting ---
+
+
+@pytest.mark.parametrize("make", MAKERS)
+@given(limit=st.integers(1, 6), window=st.sampled_from([0.05, 1.0, 2.5]), gaps=GAPS, waits=st.booleans())
+def test_no_window_ever_holds_more_than_the_limit(
+    make: Callable[..., Store], folder: Path, limit: int, window: float, gaps: list[float], waits: bool
+) -> None:
+    clock = SteppedClock(0.0)
+    store = make(folder, limit, window, clock)
+    admitted: list[float] = []
+    for gap in gaps:
+        clock.now += gap
+        pause = store.try_acquire()
+        if pause and waits:
+            assert pause <= window + 0.002
+            clock.now += pause
+            pause = store.try_acquire()
+            assert not pause, "room was promised after the pause"
+        if not pause:
+            admitted.append(clock.now)
+        else:
+            # A refusal is right: the window before this moment is full. Milliseconds are counted in whole.
+            assert sum(clock.now - at <= window + 0.0021 for at in admitted) >= limit
+    for i in range(len(admitted) - limit):
+        assert admitted[i + limit] - admitted[i] > window
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_the_whole_allowance_may_go_at_once(make: Callable[..., Store], folder: Path) -> None:
+    clock = SteppedClock()
+    store = make(folder, 50, 10.0, clock)
+    assert [store.try_acquire() for _ in range(50)] == [0.0] * 50
+    assert store.used() == 50
+    assert store.try_acquire() == pytest.approx(10.0, abs=0.002)
+    clock.now += 4
+    assert store.try_acquire() == pytest.approx(6.0, abs=0.002)
+    clock.now += 6.002
+    assert store.used() == 0
+    assert store.try_acquire() == 0.0
+
+
+@pytest.mark.parametrize("make", MAKERS)
+def test_the_gate_only_ever_closes_for_longer(make: Callable[..., Store], folder: Path) -> None:
+    clock = SteppedClock()
+    store = make(folder, 5, 60.0, clock)
+    assert store.gate() == 0.0
+    store.close_gate(30)
+    store.close_gate(5)
+    assert store.gate() == pytest.approx(30)
+    clock.now += 29
+    assert store.gate() == pytest.approx(1)
+    clock.now += 2
+    assert store.gate() == 0.0
+
+
+def test_old_rows_are_removed(tmp_path: Path) -> None:
+    clock = SteppedClock()
+    store = file_store(tmp_path, 100, 10.0, clock=clock)
+    for _ in range(40):
+        assert not store.try_acquire()
+        clock.now += 20
+    assert rows(tmp_path) <= 610 / 20 + 2
+
+
+def rows(folder: Path) -> int:
+    (path,) = folder.glob("*.sqlite")
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        return int(connection.execute("SELECT COUNT(*) FROM sent").fetchone()[0])
+
+
+# --- several users of one file ---
+
+
+def test_two_stores_of_one_name_count_together(tmp_path: Path) -> None:
+    one, two = file_store(tmp_path, 4), file_store(tmp_path, 4)
+    assert [store.try_acquire() for store in (one, two, one, two)] == [0.0] * 4
+    assert one.try_acquire() > 59
+    assert two.try_acquire() > 59
+    assert one.used() == two.used() == 4
+    one.close_gate(20)
+    assert two.gate() == pytest.approx(20, abs=0.5)
+
+
+def test_stores_of_different_limits_see_each_other(tmp_path: Path) -> None:
+    whole, share = file_store(tmp_path, 4), file_store(tmp_path, 2)
+    assert not whole.try_acquire()
+    assert not whole.try_acquire()
+    assert share.try_acquire() > 59
+    assert not whole.try_acquire()
+
+
+def test_different_names_count_apart(tmp_path: Path) -> None:
+    one, two = FileStore(tmp_path, "a", 1, 60.0), FileStore(tmp_path, "b", 1, 60.0)
+    assert (one.try_acquire(), two.try_acquire()) == (0.0, 0.0)
+    one.close_gate(10)
+    assert two.gate() == 0.0
+
+
+def test_steps_of_the_wall_clock_do_no_harm(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = SteppedClock()
+    store = file_store(tmp_path, 3, 60.0, clock=clock)
+    real = time.time
+    for step in (0, 1e6, -1e6):
+        monkeypatch.setattr(time, "time", lambda step=step: real() + step)
+        monkeypatch.setattr(time, "time_ns", lambda step=step: int((real() + step) * 1e9))
+        assert store.try_acquire() == 0.0
+    assert store.try_acquire() == pytest.approx(60, abs=0.01)
+    assert file_store(tmp_path, 3, 60.0, clock=clock).gate() == 0.0
+
+
+WORKER = """
+import sys, time
+from airflow_src_provider.client.filestore import FileStore
+folder, name, limit, window, until = sys.argv[1], sys.argv[2], int(sys.argv[3]), float(sys.argv[4]), float(sys.argv[5])
+store = FileStore(folder, name, limit, window)
+sent = []
+store.used()
+print("ready", flush=True)
+while time.monotonic() < until:
+    pause = store.try_acquire()
+    if pause:
+        time.sleep(min(pause, max(0.0, until - time.monotonic())))
+    else:
+        sent.append(time.monotonic())
+print(*sent, flush=True)
+"""
+
+
+def start_worker(folder: Path, limit: int, window: float, until: float) -> subprocess.Popen[str]:
+    arguments = [sys.executable, "-c", WORKER, str(folder), NAME, str(limit), str(window), str(until)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+
+
+def test_eight_processes_share_one_file_exactly(tmp_path: Path) -> None:
+    limit, window, end = 40, 0.4, time.monotonic() + 3.2
+    workers = [start_worker(tmp_path, limit, window, end) for _ in range(8)]
+    sent = sorted(float(at) for worker in workers for at in worker.communicate()[0].split()[1:])
+    # A permit is stamped within the lock and printed shortly after it, which a busy machine may stretch.
+    late = 0.05
+    assert all(b - a > window - late for a, b in zip(sent, sent[limit:], strict=False))
+    full_windows = (sent[-1] - sent[0]) / window
+    assert len(sent) > 0.85 * limit * full_windows
+
+
+def test_killed_holders_never_lock_the_others_out(tmp_path: Path) -> None:
+    end = time.monotonic() + 60
+    store = file_store(tmp_path, 10**6, 60.0)
+    workers = [start_worker(tmp_path, 10**6, 60.0, end) for _ in range(4)]
+    for worker in workers:
+        assert worker.stdout is not None
+        assert worker.stdout.readline() == "ready\n"
+    for worker in workers:
+        for _ in range(10):
+            started = time.monotonic()
+            assert store.try_acquire() == 0.0
+            assert time.monotonic() - started < 2
+        worker.send_signal(signal.SIGKILL)
+        worker.communicate()
+        assert store.try_acquire() == 0.0
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from airflow_src_provider.client.locks import ProcessLock
+with ProcessLock(Path(sys.argv[1]), timeout=5):
+    print("holding", flush=True)
+    time.sleep(60)
+"""
+
+
+def test_a_stopped_holder_stops_nobody_for_longer_than_the_time_out(tmp_path: Path) -> None:
+    store = file_store(tmp_path, lock_timeout=0.2)
+    store.try_acquire()
+    (lock,) = tmp_path.glob("*.lock")
+    holder = subprocess.Popen([sys.executable, "-c", HOLDER, str(lock)], stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "holding\n"
+        holder.send_signal(signal.SIGSTOP)
+        started = time.monotonic()
+        with pytest.raises(StoreDownError, match=r"held by another process for 0\.2 s"):
+            store.try_acquire()
+        assert 0.2 <= time.monotonic() - started < 1
+        assert store.gate() == 0.0
+    finally:
+        holder.kill()
+        holder.communicate()
+    assert store.try_acquire() == 0.0
+
+
+def test_a_forked_child_neither_holds_nor_frees_its_parents_lock(tmp_path: Path) -> None:
+    store = file_store(tmp_path, 10)
+    store.try_acquire()
+    lock = store._log.lock if store._log else None
+    assert lock is not None
+    with lock:
+        child = os.fork()
+        if child == 0:
+            # The parent holds the lock, so the child must wait for it - and not find itself inside of it.
+            status = 1
+            with contextlib.suppress(StoreDownError):
+                store._lock_timeout = 0.1
+                store.try_acquire()
+                status = 2
+            os._exit(0 if status == 1 else status)
+        assert os.waitpid(child, 0)[1] == 0
+        # The child's end has not given the parent's lock away.
+        with pytest.raises(StoreDownError):
+            file_store(tmp_path, 10, lock_timeout=0.05).try_acquire()
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if store.try_acquire() == 0.0 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert store.try_acquire() == 0.0
+    assert store.used() == 3
+
+
+def test_a_fork_while_another_thread_opens_the_store_leaves_no_lock_behind(tmp_path: Path) -> None:
+    store = file_store(tmp_path)
+    store._open_lock.acquire()
+    child = os.fork()
+    if child == 0:
+        signal.alarm(5)
+        os._exit(0 if store.try_acquire() == 0.0 else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    store._open_lock.release()
+
+
+def test_threads_of_one_process_share_a_store(tmp_path: Path) -> None:
+    store = file_store(tmp_path, 100)
+    pauses: list[float] = []
+    threads = [threading.Thread(target=lambda: pauses.extend(store.try_acquire() for _ in range(20))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (pauses.count(0.0), len(pauses), store.used()) == (100, 160, 100)
+
+
+# --- files that are damaged, missing, or not ours ---
+
+
+@pytest.fixture
+def unwritable(tmp_path: Path) -> Path:
+    # A file in place of the folder: rights alone do not stop the superuser that tests often run as.
+    path = tmp_path / "file"
+    path.write_text("")
+    return path / "budget"
+
+
+def test_a_folder_that_cannot_be_made_is_reported(unwritable: Path) -> None:
+    store = file_store(unwritable)
+    for use in (store.try_acquire, store.used, lambda: store.close_gate(1)):
+        with pytest.raises(StoreDownError):
+            use()
+    assert store.gate() == 0.0
+    assert open_files(unwritable.parent) == 0
+
+
+def open_files(folder: Path) -> int:
+    links = [os.path.realpath(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd")]
+    return sum(link.startswith(str(folder)) for link in links)
+
+
+@pytest.mark.parametrize("damage", [b"this is no database, not at all" * 400, b"\x00" * 100])
+def test_a_damaged_file_is_made_anew_and_still_shared(tmp_path: Path, damage: bytes) -> None:
+    one, two = file_store(tmp_path, 3), file_store(tmp_path, 3)
+    assert (one.try_acquire(), two.try_acquire()) == (0.0, 0.0)
+    (path,) = tmp_path.glob("*.sqlite")
+    for file in tmp_path.glob("*.sqlite*"):
+        file.unlink()
+    path.write_bytes(damage)
+    third = file_store(tmp_path, 3)
+    assert [store.try_acquire() for store in (third, one, two)] == [0.0] * 3
+    assert one.used() == two.used() == third.used() == 3
+    assert third.try_acquire() > 0
+
+
+def test_pages_that_are_damaged_while_in_use_are_noticed_and_replaced(tmp_path: Path) -> None:
+    store = file_store(tmp_path, 10**5, 60.0)
+    for _ in range(2000):
+        store.try_acquire()
+    (path,) = tmp_path.glob("*.sqlite")
+    store._drop()
+    size = path.stat().st_size
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (size - 4096))
+    assert store.try_acquire() == 0.0
+    assert store.used() == 1
+
+
+@pytest.mark.parametrize("victims", ["*", "*.lock", "*.sqlite*", "*.gate"])
+def test_files_that_a_cleaner_removed_are_made_anew(tmp_path: Path, victims: str) -> None:
+    one, two = file_store(tmp_path, 4), file_store(tmp_path, 4)
+    assert (one.try_acquire(), two.try_acquire()) == (0.0, 0.0)
+    for file in tmp_path.glob(victims):
+        file.unlink()
+    assert (one.try_acquire(), two.try_acquire()) == (0.0, 0.0)
+    assert one.used() == two.used()
+    one.close_gate(10)
+    assert two.gate() == pytest.approx(10, abs=0.5)
+    assert file_store(tmp_path, 4).used() == one.used()
+
+
+def test_a_full_disk_is_reported_and_not_taken_for_damage(tmp_path: Path) -> None:
+    store = file_store(tmp_path, 10**5)
+    store.try_acquire()
+    assert store._log is not None
+    pages = store._log.connection.execute("PRAGMA page_count").fetchone()[0]
+    store._log.connection.execute(f"PRAGMA max_page_count={pages}")
+    with pytest.raises(StoreDownError, match="full"):
+        [store.try_acquire() for _ in range(5000)]
+    assert store.try_acquire() == 0.0
+    assert store.used() > 100
+
+
+@pytest.mark.parametrize(("mode", "group"), [(0o770, 0o060), (0o700, 0)])
+def test_files_take_over_the_groups_rights_of_the_folder(tmp_path: Path, mode: int, group: int) -> None:
+    tmp_path.chmod(mode)
+    store = file_store(tmp_path)
+    store.try_acquire()
+    store.close_gate(1)
+    assert len(list(tmp_path.iterdir())) == 5
+    for file in tmp_path.iterdir():
+        assert stat.S_IMODE(file.stat().st_mode) == 0o600 | group, file
+
+
+def test_time_of_another_boot_is_not_mixed_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    before = file_store(tmp_path, 1)
+    before.try_acquire()
+    monkeypatch.setattr("airflow_src_provider.client.filestore._boot_id", lambda: "next")
+    assert file_store(tmp_path, 1).try_acquire() == 0.0
