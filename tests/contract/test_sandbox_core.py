@@ -78,7 +78,8 @@ def test_times_are_utc_with_z() -> None:
 
 @given(st.lists(st.floats(0, 100), max_size=20), st.floats(0, 100))
 def test_the_agenda_runs_what_is_due_in_order_and_with_its_own_time(moments: list[float], now: float) -> None:
-    agenda, seen = Agenda(), []
+    agenda = Agenda()
+    seen: list[float] = []
     for moment in moments:
         agenda.at(moment, seen.append)
     agenda.settle(now)
@@ -88,7 +89,8 @@ def test_the_agenda_runs_what_is_due_in_order_and_with_its_own_time(moments: lis
 
 
 def test_an_event_may_plan_another_that_is_already_due() -> None:
-    agenda, seen = Agenda(), []
+    agenda = Agenda()
+    seen: list[float] = []
     agenda.at(1, lambda moment: agenda.at(moment + 1, seen.append))
     agenda.settle(5)
     assert seen == [2]

@@ -153,7 +153,7 @@ class Files(Area):
         if token == "init":
             return ""
         try:
-            made_for, _, last = base64.urlsafe_b64decode(token or "!").decode().partition(":")
+            made_for, _, last = base64.b64decode(token or "!", b"-_", validate=True).decode().partition(":")
         except ValueError:
             raise ApiError(57000, "the continuation token is malformed") from None
         if made_for != level or not last:

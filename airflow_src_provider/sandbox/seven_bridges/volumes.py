@@ -123,7 +123,7 @@ class Volumes(Area):
         if token is None:
             return ""
         try:
-            text = base64.urlsafe_b64decode(token).decode()
+            text = base64.b64decode(token, b"-_", validate=True).decode()
         except ValueError:
             raise ApiError(57000, "the continuation token is malformed") from None
         start = f"{volume.id}:{prefix}:"
