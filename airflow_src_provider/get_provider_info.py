@@ -31,11 +31,19 @@ def get_provider_info() -> dict[str, object]:
                 "integration-name": "SURF Research Cloud",
                 "python-modules": ["airflow_src_provider.operators.src"],
             },
+            {
+                "integration-name": "Seven Bridges",
+                "python-modules": ["airflow_src_provider.operators.seven_bridges"],
+            },
         ],
         "sensors": [
             {
                 "integration-name": "SURF Research Cloud",
                 "python-modules": ["airflow_src_provider.sensors.src"],
+            },
+            {
+                "integration-name": "Seven Bridges",
+                "python-modules": ["airflow_src_provider.sensors.seven_bridges"],
             },
         ],
         "hooks": [
