@@ -1,0 +1,233 @@
+"""The log of several hosts, against a real Redis or Valkey server on its usual port."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+import uuid
+from collections.abc import Iterator
+
+import pytest
+
+from airflow_src_provider.client import budget as budget_module
+from airflow_src_provider.client import stores
+from airflow_src_provider.client.budget import Budget, BudgetSettings
+from airflow_src_provider.client.stores import RedisStore, StoreDownError
+from airflow_src_provider.exceptions import BudgetWaitError
+
+HOST, PORT = "127.0.0.1", 6379
+
+
+@pytest.fixture(scope="module")
+def url() -> str:
+    try:
+        socket.create_connection((HOST, PORT), timeout=1).close()
+    except OSError:
+        reason = f"these tests need a Redis or Valkey server on {HOST}:{PORT}"
+        if os.environ.get("CI"):
+            pytest.fail(reason)
+        pytest.skip(reason)
+    return f"redis://{HOST}:{PORT}/0"
+
+
+@pytest.fixture
+def name() -> str:
+    return f"test-{uuid.uuid4().hex}"
+
+
+class Door:
+    """A port in front of the server that can be shut, jammed and opened again."""
+
+    def __init__(self) -> None:
+        self._listener: socket.socket | None = None
+        self._pipes: list[socket.socket] = []
+        self.jammed = False
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"redis://{HOST}:{self.port}/0"
+
+    def open(self) -> None:
+        self._listener = socket.create_server((HOST, self.port))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def shut(self) -> None:
+        if self._listener:
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            self._listener = None
+        self.cut()
+
+    def cut(self) -> None:
+        for pipe in self._pipes:
+            with contextlib.suppress(OSError):
+                pipe.shutdown(socket.SHUT_RDWR)
+        self._pipes.clear()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                server = socket.create_connection((HOST, PORT))
+                self._pipes += [client, server]
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=self._pump, args=pair, daemon=True).start()
+
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError), source, target:
+            while data := source.recv(65536):
+                if not self.jammed:
+                    target.sendall(data)
+
+
+@pytest.fixture
+def door(url: str) -> Iterator[Door]:
+    door = Door()
+    door.open()
+    yield door
+    door.shut()
+
+
+def test_the_log_is_shared_and_exact(url: str, name: str) -> None:
+    one, two, other = (RedisStore(url, n, 4, 1.0) for n in (name, name, f"{name}-other"))
+    assert [store.try_acquire() for store in (one, two, one, two)] == [0.0] * 4
+    pause = one.try_acquire()
+    assert 0.5 < pause <= 1.002
+    assert two.try_acquire() > 0
+    assert one.used() == two.used() == 4
+    assert other.try_acquire() == 0.0
+    time.sleep(pause + 0.002)
+    assert two.try_acquire() == 0.0
+
+
+def test_the_gate_is_shared_and_only_ever_closes_for_longer(url: str, name: str) -> None:
+    one, two = RedisStore(url, name, 4, 1.0), RedisStore(url, name, 4, 1.0)
+    assert one.gate() == 0.0
+    one.close_gate(0.4)
+    two.close_gate(0.05)
+    assert 0.2 < two.gate() <= 0.4
+    time.sleep(0.42)
+    assert one.gate() == 0.0
+
+
+def test_threads_of_one_process_share_a_store(url: str, name: str) -> None:
+    store = RedisStore(url, name, 50, 60.0)
+    pauses: list[float] = []
+    threads = [threading.Thread(target=lambda: pauses.extend(store.try_acquire() for _ in range(10))) for _ in range(8)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (pauses.count(0.0), len(pauses), store.used()) == (50, 80, 50)
+
+
+def test_a_forked_child_has_a_connection_of_its_own(url: str, name: str) -> None:
+    store = RedisStore(url, name, 10, 60.0)
+    store.try_acquire()
+    parents = store._redis
+    child = os.fork()
+    if child == 0:
+        os._exit(0 if store.try_acquire() == 0.0 and store._redis is not parents else 1)
+    assert os.waitpid(child, 0)[1] == 0
+    assert store.try_acquire() == 0.0
+    assert store.used() == 3
+
+
+def test_a_server_that_forgot_its_scripts_is_no_problem(url: str, name: str) -> None:
+    store = RedisStore(url, name, 10, 60.0)
+    store.try_acquire()
+    store._redis.script_flush()
+    assert store.try_acquire() == 0.0
+    assert store.used() == 2
+
+
+def test_an_idle_connection_that_was_cut_is_replaced(door: Door, name: str) -> None:
+    store = RedisStore(door.url, name, 10, 60.0)
+    store.try_acquire()
+    door.cut()
+    assert store.try_acquire() == 0.0
+
+
+def test_a_server_that_is_away_is_reported_at_once_and_used_again(door: Door, name: str) -> None:
+    store = RedisStore(door.url, name, 10, 60.0)
+    store.try_acquire()
+    door.shut()
+    for use in (store.try_acquire, store.gate, store.used, lambda: store.close_gate(1)):
+        started = time.monotonic()
+        with pytest.raises(StoreDownError, match="Redis: ConnectionError"):
+            use()
+        assert time.monotonic() - started < 0.5
+    door.open()
+    assert store.try_acquire() == 0.0
+    assert store.used() == 2
+
+
+def test_a_server_that_hangs_is_given_up(door: Door, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(stores, "REDIS_TIMEOUT", 0.1)
+    store = RedisStore(door.url, name, 10, 60.0)
+    store.try_acquire()
+    door.jammed = True
+    started = time.monotonic()
+    with pytest.raises(StoreDownError, match="Redis: TimeoutError"):
+        store.try_acquire()
+    assert time.monotonic() - started < 1
+
+
+def test_the_budget_survives_a_server_that_goes_and_comes(
+    door: Door, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(budget_module, "STORE_RETRY", 0.05)
+    settings = BudgetSettings("https://api.example/", 20, 60.0, store=door.url)
+    budget = Budget(settings, name)
+    budget.acquire(timeout=0)
+    door.shut()
+    budget.acquire(timeout=1)
+    budget.acquire(timeout=1)
+    with pytest.raises(BudgetWaitError):
+        budget.acquire(timeout=1)
+    door.open()
+    time.sleep(0.06)
+    for _ in range(19):
+        budget.acquire(timeout=1)
+    with pytest.raises(BudgetWaitError):
+        budget.acquire(timeout=1)
+    assert sum("cannot be used" in line for line in caplog.messages) == 1
+
+
+def test_the_address_with_its_password_is_in_no_message(caplog: pytest.LogCaptureFixture) -> None:
+    budget = Budget(BudgetSettings("https://api.example/", 20, 60.0, store="redis://u:planted-pw@127.0.0.1:1/0"), "t")
+    budget.acquire(timeout=5)
+    assert "cannot be used" in caplog.text
+    assert "planted-pw" not in caplog.text + repr(budget)
+
+
+WORKER = """
+import sys, time
+from airflow_src_provider.client.stores import RedisStore
+store = RedisStore(sys.argv[1], sys.argv[2], int(sys.argv[3]), 1.0)
+until, sent = float(sys.argv[4]), []
+while time.time() < until:
+    pause = store.try_acquire()
+    if pause:
+        time.sleep(min(pause, max(0.0, until - time.time())))
+    else:
+        sent.append(time.time())
+print(*sent)
+"""
+
+
+def test_processes_share_one_log_exactly(url: str, name: str) -> None:
+    limit, end = 60, time.time() + 4
+    arguments = [sys.executable, "-c", WORKER, url, name, str(limit), str(end)]
+    workers = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    sent = sorted(float(at) for worker in workers for at in worker.communicate()[0].split())
+    late = 0.05
+    assert all(b - a > 1.0 - late for a, b in zip(sent, sent[limit:], strict=False))
+    assert len(sent) > 0.85 * limit * (sent[-1] - sent[0])
