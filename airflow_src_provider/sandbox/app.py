@@ -158,7 +158,8 @@ class _Exchange:
                 response = self._answer(None if isinstance(identity, Caller) else identity)
             if call.delay:
                 await asyncio.sleep(call.delay)
-            fault = app.faults.match("after", self._service, call)
+            with app.lock:
+                fault = app.faults.match("after", self._service, call)
             if fault is not None:
                 entry.fault = fault.id
                 changed = await self._strike(fault)
@@ -181,15 +182,17 @@ class _Exchange:
             return gated
         if stranger is not None:
             return stranger
+        key = half.limiter_key(call)
         if half.is_free(call):
-            call.verdict = half.limiter.peek(half.limiter_key(call))
-        else:
-            call.verdict = half.limiter.take(half.limiter_key(call))
-            if not call.verdict.allowed:
-                return half.limited_response(call.verdict)
+            call.verdict = half.limiter.peek(key)
+            return self._handle(half)
+        call.verdict = half.limiter.take(key)
+        if not call.verdict.allowed:
+            return half.limited_response(call.verdict)
         response = self._handle(half)
         if 400 <= response.status_code < 500 and not half.switches.count_client_errors:
-            half.limiter.refund(half.limiter_key(call))
+            half.limiter.refund(key)
+            call.verdict = half.limiter.peek(key)
         return response
 
     def _handle(self, half: Half) -> Response:

@@ -256,6 +256,12 @@ def test_the_bulk_copy_is_a_map_and_repeating_it_makes_duplicates(sb: Sb) -> Non
     assert sb.refused("POST", "/action/files/copy", {"project": RESULTS, "file_ids": ids * 51}) == (400, 90000)
 
 
+def test_the_bulk_copy_can_take_its_time(sb: Sb) -> None:
+    sb.configure(copy_seconds_per_file=0.01)
+    answer = sb.send("POST", "/action/files/copy", {"project": RESULTS, "file_ids": sb.ids(ARCHIVE, 20)})
+    assert answer.elapsed.total_seconds() >= 0.2
+
+
 def test_public_files_can_be_copied_but_not_changed(sb: Sb) -> None:
     file_id = sb.ids(PUBLIC)[0]
     assert sb.ok("POST", "/action/files/copy", {"project": RESULTS, "file_ids": [file_id]})[file_id]["status"] == "OK"
