@@ -1,0 +1,1 @@
+"""The measured claims of the README, re-runnable: ``python -m benchmarks``."""
