@@ -87,9 +87,9 @@ class Workspaces(Resource):
         missing = set(wanted)
         known = self._total or 0
         if len(wanted) > max(1, -(-known // PAGE_SIZE)):
+            self._total = 0
             pages = 0
-            for page, left in self._each_page("workspaces/", {"deleted": False}):
-                pages += 1
+            for pages, (page, left) in enumerate(self._each_page("workspaces/", {"deleted": False}), 1):
                 self._total = (pages - 1) * PAGE_SIZE + len(page) + left
                 for entry in page:
                     if (key := entry.get("id")) in missing:

@@ -1,0 +1,112 @@
+"""What the operators for SURF Research Cloud share: the connection, which workspaces, and the report."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_src_provider.client.src.selection import check_choice, select
+from airflow_src_provider.links.src import PORTAL, SrcWorkspaceLink
+from airflow_src_provider.operators.base import RemoteOperator
+from airflow_src_provider.remote import is_template
+
+if TYPE_CHECKING:
+    from datetime import timedelta
+
+    from airflow_src_provider.client.src.base import Json, JsonList
+
+MAX_SUMMARIES = 200
+MAX_IDS = 10_000
+
+
+class SrcOperator(RemoteOperator):
+    """Base of the operators for SURF Research Cloud.
+
+    :param src_conn_id: connection of type ``surf_research_cloud``; default ``src_default``.
+    :param timeout: longest wait, in seconds or as ``timedelta``, default one hour.
+
+    Further parameters are those of :class:`~airflow_src_provider.operators.base.RemoteOperator`.
+    """
+
+    hook_path: ClassVar[str] = "airflow_src_provider.hooks.src.SrcHook"
+    conn_id_field: ClassVar[str] = "src_conn_id"
+    trigger_path: ClassVar[str] = "airflow_src_provider.triggers.src.SrcWorkspaceTrigger"
+    template_fields: Sequence[str] = ("src_conn_id",)
+    operator_extra_links = (SrcWorkspaceLink(),)
+    ui_color = "#dbe9f4"
+    ui_fgcolor = "#1b2a3a"
+
+    portal_url = ""
+
+    def __init__(self, *, src_conn_id: str = "src_default", timeout: float | timedelta = 3600.0, **kwargs: Any) -> None:
+        super().__init__(timeout=timeout, **kwargs)
+        self.src_conn_id = src_conn_id
+
+    def link_to(self, workspaces: Sequence[Mapping[str, Any]]) -> None:
+        """Let the task's link lead to the only workspace, or to the portal."""
+        url = (workspaces[0].get("url") if len(workspaces) == 1 else None) or ""
+        self.portal_url = url if url.startswith("https://") else PORTAL
+
+
+class SrcSelectingOperator(SrcOperator):
+    """Base of the operators that work on existing workspaces.
+
+    :param workspace: an id, an exact name, a list of both, or a filter: a dict with any of ``collaboration``,
+        ``wallet`` (name or id), ``mine`` (bool), ``status`` (one or a list), ``kind`` (default ``Compute``), ``name``
+        (pattern or list of patterns such as ``train-*``), ``except`` (ids, names or patterns) and ``ends_within``
+        (seconds or ``timedelta``). Text in the form of a UUID is an id. A filter may fit nothing.
+    :param workspace_id: instead of ``workspace``: an id or a list of ids, nothing else.
+    """
+
+    template_fields: Sequence[str] = (*SrcOperator.template_fields, "workspace", "workspace_id")
+    #: Kind of workspace that a name stands for; ``None``: any.
+    name_kind: ClassVar[str | None] = "Compute"
+    gone_is_deleted: ClassVar[bool] = False
+
+    def __init__(self, *, workspace: Any = None, workspace_id: Any = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.workspace = workspace
+        self.workspace_id = workspace_id
+        if not is_template(workspace) and not is_template(workspace_id):
+            self.check()
+
+    def check(self) -> None:
+        """Refuse what cannot select workspaces."""
+        check_choice(self.workspace, self.workspace_id)
+
+    @property
+    def is_single(self) -> bool:
+        """Tell whether one workspace was asked for, not a list or a filter."""
+        return isinstance(self.workspace if self.workspace is not None else self.workspace_id, str)
+
+    def select(self) -> JsonList:
+        """Return the selected workspaces."""
+        by_id = self.workspace is None
+        chosen = select(
+            self.client,
+            self.workspace_id if by_id else self.workspace,
+            parameter="workspace_id" if by_id else "workspace",
+            application_type=self.name_kind,
+            gone_is_deleted=self.gone_is_deleted,
+        )
+        if not self.is_single:
+            names = ", ".join(str(one.get("name") or one["id"]) for one in chosen[:10])
+            more = f" and {len(chosen) - 10} more" if len(chosen) > 10 else ""
+            self.log.info("%d workspace(s) selected: %s%s", len(chosen), names or "none", more)
+        return chosen
+
+    def report(
+        self, results: Mapping[str, Json], failed: Mapping[str, str], changed: Sequence[str], api_calls: int
+    ) -> Json:
+        """Return the XCom value."""
+        if self.is_single:
+            return {**next(iter(results.values())), "changed": bool(changed), "api_calls": api_calls}
+        summaries = [one for one in results.values() if one.get("name")]
+        return {
+            "count": len(results),
+            "ids": list(results)[:MAX_IDS],
+            "changed": list(changed)[:MAX_IDS],
+            "failed": dict(list(failed.items())[:MAX_IDS]),
+            "workspaces": summaries[:MAX_SUMMARIES],
+            "api_calls": api_calls,
+        }

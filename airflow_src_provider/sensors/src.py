@@ -1,0 +1,130 @@
+"""Sensors for SURF Research Cloud."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_src_provider.client.src import validate
+from airflow_src_provider.client.src.selection import check_choice, select
+from airflow_src_provider.client.src.states import Status
+from airflow_src_provider.client.src.waits import WorkspaceWait
+from airflow_src_provider.exceptions import InvalidInputError, RemoteWorkError
+from airflow_src_provider.links.src import PORTAL, SrcWorkspaceLink
+from airflow_src_provider.remote import failures_text, is_template
+from airflow_src_provider.sensors.base import RemoteSensor
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.context import Context
+
+    from airflow_src_provider.client.waiting import Wait
+
+STATES = tuple(str(status) for status in Status if status is not Status.UNKNOWN_TO_CLIENT)
+MAX_SUMMARIES = 200
+MAX_IDS = 10_000
+
+
+class SrcSensor(RemoteSensor):
+    """Base of the sensors for SURF Research Cloud.
+
+    :param src_conn_id: connection of type ``surf_research_cloud``; default ``src_default``.
+
+    Further parameters are those of :class:`~airflow_src_provider.sensors.base.RemoteSensor`.
+    """
+
+    hook_path: ClassVar[str] = "airflow_src_provider.hooks.src.SrcHook"
+    conn_id_field: ClassVar[str] = "src_conn_id"
+    template_fields: Sequence[str] = ("src_conn_id",)
+    ui_color = "#e8f3e4"
+
+    def __init__(self, *, src_conn_id: str = "src_default", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.src_conn_id = src_conn_id
+
+
+class SrcWorkspaceSensor(SrcSensor):
+    """Wait until workspaces, which somebody else acts on, are in one of some states.
+
+    Fails early on a state that cannot lead there, such as ``deleted``, and when a resume that ended since the start of
+    the DAG run has failed and left the workspace paused. A state that is merely old, because reads lag behind for up to
+    a minute, does no harm.
+
+    XCom: for one workspace ``id, name, status, ip, fqdn, user, url, end_time, api_calls``; for several ``count, ids,
+    workspaces`` (the same fields, for the first 200) and ``api_calls``.
+
+    Wiki page: "Resource Statuses".
+
+    :param workspace: an id, an exact name, a list of both, or a filter (a dict), which is applied once, at the start;
+        see :class:`~airflow_src_provider.operators.src.base.SrcSelectingOperator`.
+    :param workspace_id: instead of ``workspace``: an id or a list of ids, nothing else.
+    :param states: one or several statuses, default ``running``.
+
+    :raises AirflowFailException: a workspace cannot reach any of the states.
+    :raises AirflowSensorTimeout: not within ``timeout`` seconds.
+    :raises InvalidInputError: unusable parameters, or no or several workspaces of that name.
+    """
+
+    trigger_path: ClassVar[str] = "airflow_src_provider.triggers.src.SrcWorkspaceTrigger"
+    template_fields: Sequence[str] = (*SrcSensor.template_fields, "workspace", "workspace_id", "states")
+    operator_extra_links = (SrcWorkspaceLink(),)
+
+    portal_url = ""
+
+    def __init__(
+        self, *, workspace: Any = None, workspace_id: Any = None, states: str | Sequence[str] = "running", **kwargs: Any
+    ) -> None:
+        super().__init__(**kwargs)
+        self.workspace = workspace
+        self.workspace_id = workspace_id
+        self.states = states
+        self._since = 0.0
+        if not any(is_template(value) for value in (workspace, workspace_id, states)):
+            self.check()
+
+    def check(self) -> None:
+        """Refuse bad input."""
+        check_choice(self.workspace, self.workspace_id)
+        for state in validate.texts(self.states, "states"):
+            if state not in STATES:
+                raise InvalidInputError("states", state, f"one or several of {', '.join(STATES)}")
+        if not self.states:
+            raise InvalidInputError("states", self.states, f"one or several of {', '.join(STATES)}")
+
+    def execute(self, context: Context) -> Any:
+        """Wait."""
+        started = getattr(context.get("dag_run"), "start_date", None)
+        self._since = started.timestamp() if started else time.time()
+        return super().execute(context)
+
+    def waits_for(self) -> Wait:
+        """Return what to wait for."""
+        wanted = self.workspace_id if self.workspace is None else self.workspace
+        asked = [wanted] if isinstance(wanted, str) else wanted
+        if not isinstance(asked, dict) and all(validate.is_uuid(one) for one in asked):
+            ids = [one.lower() for one in asked]
+        else:
+            ids = [one["id"] for one in select(self.client, wanted, application_type=None)]
+            if not ids:
+                raise InvalidInputError("workspace", wanted, "a filter that fits at least one workspace")
+        return WorkspaceWait(ids, states=validate.texts(self.states, "states"), since=self._since)
+
+    def finish(self, context: Context, event: dict[str, Any]) -> Any:
+        """Return the XCom value."""
+        failed = event["failed"]
+        if failed:
+            raise RemoteWorkError(f"{len(failed)} workspaces cannot get there:\n{failures_text(failed)}", failed)
+        results = event["results"]
+        wanted = self.workspace_id if self.workspace is None else self.workspace
+        calls = self.client.session.calls
+        if isinstance(wanted, str):
+            only = next(iter(results.values()))
+            url = only.get("url") or ""
+            self.portal_url = url if url.startswith("https://") else PORTAL
+            return {**only, "api_calls": calls}
+        return {
+            "count": len(results),
+            "ids": list(results)[:MAX_IDS],
+            "workspaces": list(results.values())[:MAX_SUMMARIES],
+            "api_calls": calls,
+        }
