@@ -10,8 +10,8 @@ from urllib.parse import quote
 
 from airflow_src_provider.client.src import validate
 from airflow_src_provider.client.src.base import PAGE_SIZE, Json, JsonList, Resource
-from airflow_src_provider.client.src.states import ACTIONS, KINDS, parse_time, raw_status
-from airflow_src_provider.exceptions import InvalidInputError, NotFoundError
+from airflow_src_provider.client.src.states import ACTIONS, KINDS, Status, parse_time, raw_status, status_of
+from airflow_src_provider.exceptions import BadRequestError, InvalidInputError, NotFoundError
 
 _SHOWN_CHOICES = 20
 _SENDABLE = ("create", "delete", "purge", "release", "update", "use", *ACTIONS)
@@ -92,9 +92,10 @@ class Workspaces(Resource):
             for pages, (page, left) in enumerate(self._each_page("workspaces/", {"deleted": False}), 1):
                 self._total = (pages - 1) * PAGE_SIZE + len(page) + left
                 for entry in page:
-                    if (key := entry.get("id")) in missing:
-                        found[str(key)] = entry
-                        missing.discard(str(key))
+                    key = entry.get("id")
+                    if isinstance(key, str) and key in missing:
+                        found[key] = entry
+                        missing.discard(key)
                 if len(missing) <= -(-left // PAGE_SIZE):
                     break
             else:
@@ -149,14 +150,20 @@ class Workspaces(Resource):
         return self._object("PATCH", _path(workspace_id), json=changes)
 
     def delete(self, workspace_id: str) -> Json | None:
-        """Ask for deletion, which goes on after the answer; done if it is gone already.
+        """Ask for deletion, which goes on after the answer; done if it is gone or going already.
 
         :return: the workspace, if the service sends it.
+        :raises BadRequestError: when it cannot be deleted in its state.
         """
         try:
             response = self._session.request("DELETE", _path(workspace_id), service=self._service, expect_json=False)
         except NotFoundError:
             return None
+        except BadRequestError:
+            # Also the answer to a repeated request whose first answer was lost.
+            if status_of(workspace := self.get(workspace_id)) in (Status.DELETING, Status.DELETED):
+                return workspace
+            raise
         try:
             answer = response.json()
         except ValueError:

@@ -7,7 +7,13 @@ from datetime import UTC, datetime
 import pytest
 
 from airflow_src_provider.client.src import SrcClient
-from airflow_src_provider.exceptions import BadAnswerError, InvalidInputError, NotFoundError, OutcomeUnknownError
+from airflow_src_provider.exceptions import (
+    BadAnswerError,
+    BadRequestError,
+    InvalidInputError,
+    NotFoundError,
+    OutcomeUnknownError,
+)
 from tests.unit.client.fakes import Answer, Call, FakeSession
 
 WS = "0c5d2f1e-8b1a-4a57-9f0e-6e1f7a2b3c40"
@@ -96,6 +102,28 @@ def test_every_filter():
         "limit": 100,
         "offset": 0,
     }
+
+
+@pytest.mark.parametrize(
+    ("total", "wanted", "calls"),
+    [(3, [1], 1), (50, range(40), 1), (1000, range(1000), 10), (1000, [5], 1), (1000, [1, 999], 2)],
+)
+def test_a_look_costs_the_fewest_calls(total, wanted, calls):
+    listed = server(total)
+
+    def answer(call: Call):
+        number = call.path.removeprefix("workspaces/").rstrip("/")
+        return {"id": number} if number else listed.request("GET", call.path, params=list(call.pairs)).json()
+
+    session = FakeSession(always=answer)
+    ids = [uuid(i) for i in wanted]
+    assert set(client(session).workspaces.look(ids)) == set(ids)
+    assert session.calls <= calls
+
+
+def test_a_look_survives_odd_entries_and_leaves_out_what_is_gone():
+    session = FakeSession({"next": None, "results": [{"id": []}, {"id": None}, {"id": WS}, 5]})
+    assert set(client(session).workspaces.look([WS, CO])) == {WS}
 
 
 @pytest.mark.parametrize(
@@ -199,6 +227,17 @@ def test_deletes_in_all_forms(reply, result):
     session = FakeSession(reply)
     assert client(session).workspaces.delete(WS) == result
     assert (session.last.method, session.last.path) == ("DELETE", f"workspaces/{WS}/")
+
+
+@pytest.mark.parametrize(("status", "done"), [("deleting", True), ("deleted", True), ("creating", False)])
+def test_a_delete_that_is_refused_may_have_been_done_before(status, done):
+    session = FakeSession(BadRequestError("not possible", status=400), {"id": WS, "status": status})
+    if done:
+        assert client(session).workspaces.delete(WS) == {"id": WS, "status": status}
+    else:
+        with pytest.raises(BadRequestError):
+            client(session).workspaces.delete(WS)
+    assert [c.method for c in session.sent] == ["DELETE", "GET"]
 
 
 @pytest.mark.parametrize(
