@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..half import Call
-from .area import Area, answer, route
+from .area import Area, answer, optional_name, route
 from .errors import ApiError
 from .model import App
 
@@ -37,7 +37,7 @@ class Apps(Area):
         if len(parts) not in (3, 4) or not all(parts):
             raise ApiError(6011, "an app id has the form owner/project/app or owner/project/app/revision")
         app = self.store.apps.get("/".join(parts[:3]))
-        if app is None:
+        if app is None or app.project not in self.store.projects:
             raise ApiError(6002, "no such app")
         if not self.store.may(user, self.store.projects[app.project], "read"):
             raise ApiError(6001, "no right to this app")
@@ -74,7 +74,9 @@ class Apps(Area):
         wanted, text = query.get("id"), query.get("q", "").lower()
         found = []
         for app in self.store.apps.values():
-            project = self.store.projects[app.project]
+            project = self.store.projects.get(app.project)
+            if project is None:
+                continue
             if "project" in query:
                 visible = app.project == query["project"]
             elif visibility == "PUBLIC":
@@ -101,8 +103,9 @@ class Apps(Area):
             raise ApiError(6001, "no right to copy this app")
         if body.get("strategy", "clone") not in _STRATEGIES:
             raise ApiError(6004, f"strategy is one of {', '.join(_STRATEGIES)}")
-        short = body.get("name") or app.id.rsplit("/", 1)[1]
-        made = App(f"{project.id}/{short}", body.get("name") or app.name, project.id, [app.revisions[revision]])
+        name = optional_name(body.get("name"), 6005)
+        short = name or app.id.rsplit("/", 1)[1]
+        made = App(f"{project.id}/{short}", name or app.name, project.id, [app.revisions[revision]])
         if made.id in self.store.apps:
             raise ApiError(6003, "there is an app of that name")
         made.copy_of = f"{app.id}/{revision}"

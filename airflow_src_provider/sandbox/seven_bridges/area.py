@@ -248,3 +248,12 @@ def mapping(value: Any, code: int, what: str) -> Mapping[str, Any]:
     if not isinstance(value, Mapping):
         raise ApiError(code, f"{what} must be an object")
     return value
+
+
+def optional_name(value: Any, code: int) -> str | None:
+    """``value`` as a name, None when there is none, or the error ``code``: a name is text without a slash."""
+    if value is None or value == "":
+        return None
+    if not isinstance(value, str) or "/" in value:
+        raise ApiError(code, "a name is text without a slash")
+    return value

@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..half import Call
-from .area import Area, route
+from .area import Area, optional_name, route
 from .errors import ApiError
 from .model import AsyncJob, Node
 from .render import THIN_ASYNC, async_json
@@ -70,6 +70,9 @@ class AsyncFiles(Area):
         for item in items:
             if not isinstance(item, dict) or not item.get("file"):
                 raise ApiError(57004, "each item names a file")
+            if not all(isinstance(value, str | None) for value in item.values()):
+                raise ApiError(57006, "the parts of an item are text")
+            optional_name(item.get("name"), 57009)
             places = [key for key in ("project", "parent") if item.get(key)]
             if kind != "delete" and len(places) != 1:
                 raise ApiError(57007, "each item names a project or a parent")

@@ -9,7 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..half import Call
-from .area import Area, answer, own_url, route
+from .area import Area, answer, optional_name, own_url, route
 from .errors import ApiError
 from .fields import Selector
 from .model import Node
@@ -266,7 +266,7 @@ class Files(Area):
         if not self.store.may(user, self.store.projects[node.project], "copy"):
             raise ApiError(5014, "no right to copy this file")
         folder = self.destination(user, body)
-        return self._shown(call, self.copy_node(node, folder, body.get("name"), self.now()))
+        return self._shown(call, self.copy_node(node, folder, optional_name(body.get("name"), 5024), self.now()))
 
     def move(self, call: Call) -> Response:
         body, user, node = self.body(call), call.caller.name, self._named(call)
@@ -275,7 +275,7 @@ class Files(Area):
             raise ApiError(5015, "only files can be moved, and only inside their project")
         if not self.can_write(user, node):
             raise ApiError(5032, "no right to move this file")
-        name = body.get("name") or node.name
+        name = optional_name(body.get("name"), 5024) or node.name
         if folder.id != node.parent or name != node.name:
             self.store.move_node(node, folder, self.store.free_name(folder.id, name))
         self.half.effect("files_moved")

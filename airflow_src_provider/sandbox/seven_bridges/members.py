@@ -66,7 +66,7 @@ class Members(Area):
         holder = self._holder(call, "admin")
         body = self.body(call, 3011)
         user = body.get("username")
-        if user not in self.store.users:
+        if not isinstance(user, str) or user not in self.store.users:
             raise ApiError(2002, "no such user")
         rights = mapping(body.get("permissions", {}), 3013, "permissions")
         holder.members[user] = {right: bool(rights.get(right, right == "read")) for right in RIGHTS}

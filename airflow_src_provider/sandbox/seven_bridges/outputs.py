@@ -6,6 +6,8 @@ import re
 import zlib
 from typing import TYPE_CHECKING, Any
 
+from .area import mapping
+from .errors import ApiError
 from .model import Node, Task, Volume
 from .task_forms import files_in, shared_metadata
 
@@ -39,6 +41,15 @@ def write_outputs(half: SevenBridgesHalf, task: Task, moment: float) -> None:
             store.put_object(store.volumes[node.storage["volume"]], node.storage["location"], node.size)
         store.add_node(node)
         task.outputs[port["id"]] = {"class": "File", "path": node.id, "name": node.name}
+
+
+def check_location(location: dict[str, Any]) -> None:
+    """Refuse an ``output_location`` whose parts have the wrong types."""
+    nodes = mapping(location.get("nodes_location") or {}, 90000, "nodes_location")
+    for part in (location, *(mapping(node, 90000, "a node's location") for node in nodes.values())):
+        for key in ("main_location", "main_location_alias", "output_location", "output_location_alias"):
+            if not isinstance(part.get(key), str | None):
+                raise ApiError(90000, f"{key} is text")
 
 
 def _placed(half: SevenBridgesHalf, task: Task, port: str, name: str, moment: float) -> Node:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any
 
 from starlette.responses import Response
@@ -14,7 +15,13 @@ from .errors import ApiError
 from .model import Project
 from .render import THIN_PROJECT, project_json
 
-_EDITABLE = ("name", "description", "billing_group", "settings", "tags")
+_CHECKS: dict[str, Callable[[Any], bool]] = {
+    "name": lambda value: isinstance(value, str) and bool(value.strip()),
+    "description": lambda value: isinstance(value, str),
+    "billing_group": lambda value: isinstance(value, str),
+    "settings": lambda value: isinstance(value, dict),
+    "tags": lambda value: isinstance(value, list) and all(isinstance(tag, str) for tag in value),
+}
 
 
 class Projects(Area):
@@ -74,9 +81,9 @@ class Projects(Area):
         while project_id in taken:
             number += 1
             project_id = f"{call.caller.name}/{short}_{number}"
-        project = self.store.add_project(project_id, name, self.now(), group, body.get("settings"))
-        project.description = body.get("description") or ""
-        project.tags = body.get("tags") or []
+        changes = self._checked(body)
+        project = self.store.add_project(project_id, name, self.now(), group)
+        self._apply(project, changes)
         self.half.effect("projects_created")
         return self.one(call, self._shown(call, project))
 
@@ -87,16 +94,27 @@ class Projects(Area):
         if user not in known["members"]:
             raise ApiError(4006, "not a member of this billing group")
 
+    @staticmethod
+    def _checked(body: dict[str, Any]) -> dict[str, Any]:
+        """The parts of a project in a body; None counts as left out."""
+        changes = {key: body[key] for key in _CHECKS if body.get(key) is not None}
+        for key, value in changes.items():
+            if not _CHECKS[key](value):
+                raise ApiError(3004, f"{key} is not valid")
+        return changes
+
+    @staticmethod
+    def _apply(project: Project, changes: dict[str, Any]) -> None:
+        project.settings |= changes.pop("settings", {})
+        for key, value in changes.items():
+            setattr(project, key, value)
+
     def edit(self, call: Call) -> Response:
         project = self._named(call, "admin")
         body = self.body(call)
         if "billing_group" in body:
             self._check_group(body["billing_group"], call.caller.name)
-        for key in _EDITABLE:
-            if key == "settings" and isinstance(body.get(key), dict):
-                project.settings |= body[key]
-            elif key in body:
-                setattr(project, key, body[key])
+        self._apply(project, self._checked(body))
         project.modified = self.now()
         return self.one(call, self._shown(call, project))
 

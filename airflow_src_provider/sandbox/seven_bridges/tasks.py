@@ -15,6 +15,7 @@ from ..half import Call
 from .area import Area, answer, flag, mapping, route
 from .errors import ApiError
 from .model import Task
+from .outputs import check_location
 from .task_forms import (
     THIN_TASK,
     details_json,
@@ -142,9 +143,7 @@ class Tasks(Area):
 
     def create(self, call: Call) -> Response:
         body, user, query = self.body(call), call.caller.name, call.query_params
-        name = body.get("name")
-        if not isinstance(name, str) or not name.strip():
-            raise ApiError(90000, "a task needs a name")
+        name = self._name(body.get("name"))
         project = self.project(user, body.get("project"), "write")
         action = query.get("action")
         if action not in (None, "run"):
@@ -164,21 +163,29 @@ class Tasks(Area):
             self.half.settle()
         return self._shown(call, task)
 
+    @staticmethod
+    def _name(name: Any) -> str:
+        if not isinstance(name, str) or not name.strip():
+            raise ApiError(90000, "a task needs a name")
+        return name
+
     def _apply(self, task: Task, body: dict[str, Any], user: str) -> None:
         if "app" in body or not task.app:
             if not body.get("app"):
                 raise ApiError(7015, "a task needs an app")
             app, revision = self.half.apps.find(user, body["app"])
             task.app = f"{app.id}/{revision}"
-        task.name = body.get("name", task.name)
-        task.description = body.get("description", task.description) or ""
+        task.name = self._name(body.get("name", task.name))
+        task.description = str(body.get("description", task.description) or "")
         if "inputs" in body:
             task.inputs = copy.deepcopy(dict(mapping(body["inputs"], 7012, "inputs")))
         if body.get("use_interruptible_instances") is not None:
             task.use_interruptible = bool(body["use_interruptible_instances"])
-        for name in ("execution_settings", "output_location"):
-            if body.get(name) is not None:
-                setattr(task, name, dict(mapping(body[name], 90000, name)))
+        if body.get("execution_settings") is not None:
+            task.execution_settings = dict(mapping(body["execution_settings"], 90000, "execution_settings"))
+        if body.get("output_location") is not None:
+            task.output_location = dict(mapping(body["output_location"], 90000, "output_location"))
+            check_location(task.output_location)
         self._apply_batch(task, body)
 
     def _apply_batch(self, task: Task, body: dict[str, Any]) -> None:
@@ -230,7 +237,7 @@ class Tasks(Area):
         if task.status != "DRAFT":
             if set(body) - {"name"}:
                 raise ApiError(7026, "a task that is not a draft can only be renamed")
-            task.name = body.get("name", task.name)
+            task.name = self._name(body.get("name", task.name))
             return self._shown(call, task)
         changes = {key: body[key] for key in _EDITABLE if key in body}
         if "inputs" in changes:

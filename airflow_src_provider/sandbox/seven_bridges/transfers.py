@@ -8,7 +8,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from ..half import Call
-from .area import Area, flag, mapping, route
+from .area import Area, flag, mapping, optional_name, route
 from .errors import ApiError
 from .model import Transfer
 from .render import THIN_JOB, transfer_json
@@ -110,7 +110,8 @@ class Transfers(Area):
         if "preserve_folder_structure" in item and not location.endswith("/"):
             raise ApiError(9011, "preserve_folder_structure is for folders; a folder's location ends with a slash")
         project = self._import_project(user, destination)
-        destination.setdefault("name", location.rstrip("/").rsplit("/", 1)[-1])
+        name = optional_name(destination.get("name"), 9011)
+        destination["name"] = name or location.rstrip("/").rsplit("/", 1)[-1]
         return Transfer(
             id=self.store.new_job_id(),
             kind="imports",
@@ -130,7 +131,7 @@ class Transfers(Area):
         if bool(project_id) == bool(parent):
             raise ApiError(9011, "a destination names a project or a parent")
         if parent:
-            folder = self.store.nodes.get(parent)
+            folder = self.store.nodes.get(parent) if isinstance(parent, str) else None
             if folder is None or not folder.is_folder:
                 raise ApiError(9009, "no such folder")
             project_id = folder.project
