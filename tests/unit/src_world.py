@@ -18,6 +18,7 @@ from airflow.sdk.exceptions import TaskDeferred
 from airflow_src_provider.client.waiting import wait_blocking
 from airflow_src_provider.sandbox import Sandbox
 from airflow_src_provider.sandbox.src import SrcSwitches, World
+from airflow_src_provider.sandbox.src.seed import DEFAULT_SEED
 from tests.unit.fakes import make_context
 from tests.unit.triggers.virtual_loop import InlineExecutor, VirtualLoop
 
@@ -127,7 +128,7 @@ def src(src_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> SrcWorld:
     from airflow_src_provider.sensors import src as src_sensors
     from airflow_src_provider.triggers import hub
 
-    src_sandbox.reset()
+    src_sandbox.reset({"src": DEFAULT_SEED})
     src_sandbox.clear_faults()
     src_sandbox.configure(src=asdict(SrcSwitches(limits=False)))
     world = SrcWorld(src_sandbox)

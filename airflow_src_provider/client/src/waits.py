@@ -33,6 +33,7 @@ STUCK_AFTER = 7200.0
 #: The newest entry of a type is enough to tell old from new: all others are older still.
 BASELINE = 1
 _LOG = "provisioning_log"
+_DONE = {"pause": "paused", "delete": "deleted"}
 
 _OF_KIND = {
     "Compute": {"creating", "running", "pausing", "paused", "resuming", "rebooting", "updating"},
@@ -238,7 +239,7 @@ def _undo(client: Any, undo: str, id_: str) -> str:
     except NotFoundError:
         return f"Workspace {id_} is gone already."
     except BadRequestError as error:
-        return f"Workspace {id_} cannot be {undo}d at this moment, so it may be left running: {error.message}"
+        return f"Workspace {id_} cannot be {_DONE[undo]} at this moment, so it may be left running: {error.message}"
     except ApiError as error:
-        return f"Whether workspace {id_} is {undo}d is not known, look at it in the portal: {error}"
+        return f"Whether workspace {id_} is {_DONE[undo]} is not known, look at it in the portal: {error}"
     return f"Asked to {undo} workspace {id_}, since nobody waits for it any more."

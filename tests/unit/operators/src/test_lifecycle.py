@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 from typing import Any
 
 import pytest
+from airflow.sdk import DAG
 
 from airflow_src_provider.exceptions import InvalidInputError, RemoteWorkError, WaitTimeoutError
 from airflow_src_provider.operators.src import (
@@ -200,7 +202,7 @@ def test_many_are_paused_four_at_a_time_one_write_per_second(src: SrcWorld, defe
         most = max(most, unfinished)
     starts = sorted(moment for moment, _ in history)
     assert most <= 4
-    assert min(b - a for a, b in zip(starts, starts[1:], strict=False)) >= 0.999
+    assert min(b - a for a, b in itertools.pairwise(starts)) >= 0.999
     assert (result["count"], len(result["changed"])) == (10, 10)
     assert src.now() - started < 600
 
@@ -208,7 +210,9 @@ def test_many_are_paused_four_at_a_time_one_write_per_second(src: SrcWorld, defe
 def test_one_failure_does_not_keep_the_others(src: SrcWorld) -> None:
     src.world.plan("pause", workspace="Training box 1", outcome="failed", error="The cloud says no.")
     names = ["login-box", "Training box 1", "gpu-box"]
-    with pytest.raises(RemoteWorkError, match=r"1 of 3 workspaces failed:\n- .*: Training box 1: pause failed: The clo"):
+    with pytest.raises(
+        RemoteWorkError, match=r"1 of 3 workspaces failed:\n- .*: Training box 1: pause failed: The clo"
+    ):
         src.run(pause(names))
     assert (src.status("login-box"), src.status("Training box 1")) == ("paused", "running")
     src.world.plan("pause", workspace="Training box 1", outcome="failed")
@@ -225,18 +229,26 @@ def test_the_time_is_over_and_what_was_resumed_is_paused(src: SrcWorld, deferrab
 
 
 def test_a_kill_pauses_only_what_this_task_resumed(src: SrcWorld) -> None:
-    mine, theirs = resume(), resume("Training box 2")
     src.run(resume("Training box 2", wait_for_completion=False))
-    for task in (mine, theirs):
-        task.log.info = lambda *_: None  # type: ignore[method-assign]
+    waits = []
+    for task in (resume(), resume("Training box 2")):
         carry = task.submit(make_context())
         task._next_wave(make_context(), carry)
-        wait = task.waits_for(carry)
+        waits.append((task, task.waits_for(carry)))
+    src.sandbox.advance(100)
+    for task, wait in waits:
         assert wait is not None
-        src.sandbox.advance(100)
         wait.cancel(task.client)
     assert src.effects("gpu-box") == {"resume": 1, "pause": 1}
     assert src.effects("Training box 2") == {"resume": 1}
+
+
+def test_a_kill_says_when_a_machine_may_be_left_running(src: SrcWorld) -> None:
+    task = resume()
+    carry = task.submit(make_context())
+    task._next_wave(make_context(), carry)
+    (line,) = task.waits_for(carry).cancel(task.client)  # type: ignore[union-attr]
+    assert "cannot be paused at this moment, so it may be left running" in line
 
 
 BAD = [
@@ -288,3 +300,19 @@ def test_a_filter_selects_all_but_the_exceptions(src: SrcWorld) -> None:
     assert src.status("login-box") == src.status("second-box") == src.status("Training box 3") == "running"
     nothing = src.run(pause(chosen))
     assert (nothing["count"], nothing["workspaces"]) == (0, [])
+
+
+def test_a_pause_can_be_a_teardown() -> None:
+    with DAG("group", schedule=None) as dag:
+        machine, last = resume(), pause()
+        work = SrcRebootWorkspaceOperator(task_id="work", workspace="gpu-box")
+        machine >> work >> last.as_teardown(setups=machine)
+    assert dag.get_task("pause").is_teardown
+    assert dag.get_task("resume").is_setup
+
+
+def test_the_link_leads_to_what_runs_there(src: SrcWorld) -> None:
+    task = resume()
+    (link,) = task.operator_extra_links
+    result = src.run(task)
+    assert link.get_link(task, ti_key=None) == result["url"]  # type: ignore[arg-type]
