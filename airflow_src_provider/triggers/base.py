@@ -25,6 +25,7 @@ class WaitTrigger(BaseTrigger):
     :param deadline: moment (epoch seconds) at which the wait ends with a ``timeout`` event.
     :param poll_interval: seconds between looks.
     :param cancel_on_kill: end the remote work when the deferred task is killed by a user.
+    :param carry: what the task wants to find in the event again.
     """
 
     hook_path: ClassVar[str]
@@ -38,6 +39,7 @@ class WaitTrigger(BaseTrigger):
         deadline: float,
         poll_interval: float = 30.0,
         cancel_on_kill: bool = True,
+        carry: dict[str, Any] | None = None,
     ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.conn_id = conn_id
@@ -45,6 +47,7 @@ class WaitTrigger(BaseTrigger):
         self.deadline = deadline
         self.poll_interval = poll_interval
         self.cancel_on_kill = cancel_on_kill
+        self.carry = carry
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments."""
@@ -54,6 +57,7 @@ class WaitTrigger(BaseTrigger):
             "deadline": self.deadline,
             "poll_interval": self.poll_interval,
             "cancel_on_kill": self.cancel_on_kill,
+            "carry": self.carry,
         }
 
     def make_client(self) -> Any:
@@ -69,7 +73,7 @@ class WaitTrigger(BaseTrigger):
             deadline=self.deadline,
             tell=self.log.info,
         )
-        yield TriggerEvent(event)  # type: ignore[no-untyped-call]
+        yield TriggerEvent({**event, "carry": self.carry})  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         """Cancel the remote work, if the task was really killed."""

@@ -73,10 +73,11 @@ async def kill(trigger: OneTrigger, again_after: float | None = None) -> None:
 
 def test_exactly_one_event() -> None:
     async def collect() -> list[Any]:
-        return [event.payload async for event in make().run()]
+        return [event.payload async for event in make(carry={"job": 7}).run()]
 
-    events = asyncio.run(collect())
-    assert events == [{"status": "success", "results": {"a": 42, "b": 42}, "failed": {}, "pending": [], "message": ""}]
+    (event,) = asyncio.run(collect())
+    assert event.pop("carry") == {"job": 7}
+    assert event == {"status": "success", "results": {"a": 42, "b": 42}, "failed": {}, "pending": [], "message": ""}
 
 
 def test_it_travels_as_attributes() -> None:
