@@ -28,7 +28,7 @@ from airflow_src_provider.client.budget import Budget
 from airflow_src_provider.client.errors import error_from_answer
 from airflow_src_provider.client.forks import renew_after_fork
 from airflow_src_provider.client.redaction import HIDDEN, TokenAuth, check_base_url, check_token
-from airflow_src_provider.client.retry import retry
+from airflow_src_provider.client.retry import ATTEMPTS, retry
 from airflow_src_provider.client.stores import UnlimitedStore
 
 log = logging.getLogger(__name__)
@@ -198,6 +198,7 @@ class ApiSession:
         timeout: float | None = None,
         expect_json: bool = True,
         max_wait: float | None = None,
+        attempts: int = ATTEMPTS,
     ) -> ApiResponse:
         """Send a request and return its answer.
 
@@ -210,6 +211,7 @@ class ApiSession:
         :param timeout: seconds to wait for data, if not the session's.
         :param expect_json: treat a success with a body that is not JSON as no answer.
         :param max_wait: seconds to spend waiting, if not the session's.
+        :param attempts: how often to try at most after errors such as 502 or a time-out; default 5.
         :raises InvalidInputError: the path or the length of the URL is refused; nothing was sent.
         :raises ApiError: one of its subclasses, see the module's table.
         """
@@ -235,7 +237,7 @@ class ApiSession:
                 refreshed = True
             return self._attempt(call)
 
-        return retry(attempt, call.deadline, self._sleep, self._clock)
+        return retry(attempt, call.deadline, self._sleep, self._clock, attempts)
 
     def _prepare(
         self, method: str, path: str, service: str, params: Params | None, json: Any

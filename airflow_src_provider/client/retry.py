@@ -43,6 +43,7 @@ def retry(
     deadline: float,
     sleep: Callable[[float], None],
     clock: Callable[[], float] = time.monotonic,
+    attempts: int = ATTEMPTS,
 ) -> T:
     """Call ``attempt`` until it returns, fails for good, or the next try would come too late.
 
@@ -50,11 +51,12 @@ def retry(
     :param deadline: moment on ``clock`` after which nothing is tried again.
     :param sleep: waits for seconds.
     :param clock: monotonic seconds.
+    :param attempts: how often at most, where the server did not say that nothing was processed.
     """
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_worth_retrying),
         wait=_pause,
-        stop=lambda state: _give_up(state, deadline - clock()),
+        stop=lambda state: _give_up(state, deadline - clock(), attempts),
         before_sleep=_log_retry,
         sleep=sleep,
         reraise=True,
@@ -87,12 +89,12 @@ def _pause(state: tenacity.RetryCallState) -> float:
     return min(30.0, 1.0 * 2.0 ** (n - 1)) * random.uniform(0.5, 1.0)
 
 
-def _give_up(state: tenacity.RetryCallState, left: float) -> bool:
+def _give_up(state: tenacity.RetryCallState, left: float, attempts: int) -> bool:
     error = state.outcome.exception() if state.outcome else None
     if state.upcoming_sleep > left:
         return True
     patient = isinstance(error, exc.RateLimitError | exc.ServiceUnavailableError)
-    return not patient and state.attempt_number >= ATTEMPTS
+    return not patient and state.attempt_number >= attempts
 
 
 def _log_retry(state: tenacity.RetryCallState) -> None:

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+from airflow_src_provider.client.retry import ATTEMPTS
 from airflow_src_provider.exceptions import BadAnswerError, InvalidInputError, NotFoundError, OutcomeUnknownError
 
 if TYPE_CHECKING:
@@ -19,6 +20,8 @@ Fields = Sequence[str] | None
 
 Query = Mapping[str, Any]
 """Query parameters; a list or tuple repeats its key (that means OR), ``None`` is left out."""
+
+BULK_ATTEMPTS = 2
 
 BULK_TIMEOUT = 60.0
 """Read time-out of bulk calls, seconds: 100 copies take about 10 s on a good day."""
@@ -71,14 +74,25 @@ class Resource:
         json: Any = None,
         safe: bool | None = None,
         timeout: float | None = None,
+        attempts: int = ATTEMPTS,
     ) -> Json:
         """Send and return the JSON object of the answer."""
-        response = self._session.request(method, path, params=params, json=json, safe=safe, timeout=timeout)
+        response = self._session.request(
+            method, path, params=params, json=json, safe=safe, timeout=timeout, attempts=attempts
+        )
         answer = response.json()
         if isinstance(answer, dict):
             return answer
         error = OutcomeUnknownError if method == "POST" and not safe else BadAnswerError
         raise error("the answer is not a JSON object", method=method, path=path, status=response.status)
+
+    def _bulk(self, path: str, json: Json, params: Query | None = None) -> Json:
+        """Send a bulk call that only reads or sets, and return its answer.
+
+        Many entries that were too much for the server once will be so again: then it fails soon, to be sent in halves.
+        """
+        attempts = BULK_ATTEMPTS if any(len(entries) > 1 for entries in json.values()) else ATTEMPTS
+        return self._object("POST", path, params=params, json=json, safe=True, timeout=BULK_TIMEOUT, attempts=attempts)
 
     def _delete(self, path: str) -> None:
         """Delete; what is gone already is done, so that a repeated delete is no error."""

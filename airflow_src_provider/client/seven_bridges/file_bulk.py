@@ -52,7 +52,7 @@ class FileBulk(Resource):
         wanted = [*dict.fromkeys(validate.file_ids(file_ids))]
 
         def call(chunk: Sequence[str]) -> BulkItems:
-            return bulk.match(chunk, self._bulk("get", {"file_ids": [*chunk]}, fields), _same_id)
+            return bulk.match(chunk, self._files("get", {"file_ids": [*chunk]}, fields), _same_id)
 
         parts = bulk.repeatable(call, wanted, bulk.check_chunk_size(chunk_size))
         return [item for part in parts for item in part]
@@ -90,7 +90,7 @@ class FileBulk(Resource):
         distinct = bulk.unique(checked, lambda change: change["id"], "changes")
 
         def call(chunk: Sequence[Json]) -> BulkItems:
-            answer = self._bulk(call_name, {"items": [*chunk]}, fields)
+            answer = self._files(call_name, {"items": [*chunk]}, fields)
             return bulk.match(chunk, answer, lambda change, resource: _same_id(change["id"], resource))
 
         return bulk.repeatable(call, distinct, bulk.check_chunk_size(chunk_size))
@@ -107,7 +107,7 @@ class FileBulk(Resource):
 
     def _delete_chunk(self, chunk: Sequence[str]) -> BulkItems:
         try:
-            answer = self._bulk("delete", {"file_ids": [*chunk]}, ("id",))
+            answer = self._files("delete", {"file_ids": [*chunk]}, ("id",))
         except NotFoundError as error:
             if error.code is None:
                 raise  # the route is missing, not a file
@@ -118,16 +118,9 @@ class FileBulk(Resource):
             return self._delete_chunk(chunk[:middle]) + self._delete_chunk(chunk[middle:])
         return [_gone_is_done(item) for item in bulk.match(chunk, answer, _same_id)]
 
-    def _bulk(self, call_name: str, body: Json, fields: Fields) -> Json:
+    def _files(self, call_name: str, body: Json, fields: Fields) -> Json:
         selector = fields_param(fields, prefix="resource.", always=("resource.id", "error"))
-        return self._object(
-            "POST",
-            f"/bulk/files/{call_name}",
-            params={"fields": selector},
-            json=body,
-            safe=True,
-            timeout=BULK_TIMEOUT,
-        )
+        return self._bulk(f"/bulk/files/{call_name}", body, {"fields": selector})
 
     def copy_chunk(self, project: str, file_ids: Sequence[str]) -> BulkItems:
         """Copy up to 100 files to the top level of a project with one call.

@@ -90,7 +90,7 @@ class StorageJobs(Resource):
         def call(chunk: list[str]) -> BulkItems:
             path = f"/bulk/storage/{self._kind}/get"
             body = {f"{self._kind.removesuffix('s')}_ids": chunk}
-            answer = self._object("POST", path, params={"fields": selector}, json=body, safe=True, timeout=BULK_TIMEOUT)
+            answer = self._bulk(path, body, {"fields": selector})
             return bulk.match(chunk, answer, lambda one, resource: resource.get("id") == one)
 
         parts = bulk.repeatable(call, wanted, bulk.check_chunk_size(chunk_size))

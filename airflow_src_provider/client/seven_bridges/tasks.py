@@ -8,7 +8,6 @@ from typing import Any
 
 from airflow_src_provider.client.seven_bridges import bulk, paging, validate
 from airflow_src_provider.client.seven_bridges.base import (
-    BULK_TIMEOUT,
     Fields,
     Json,
     JsonList,
@@ -107,9 +106,7 @@ class Tasks(Resource):
 
         def call(chunk: Iterable[str]) -> BulkItems:
             ids = [*chunk]
-            answer = self._object(
-                "POST", "/bulk/tasks/get", params=params, json={"task_ids": ids}, safe=True, timeout=BULK_TIMEOUT
-            )
+            answer = self._bulk("/bulk/tasks/get", {"task_ids": ids}, params)
             return bulk.match(ids, answer, lambda one, resource: resource.get("id") == one)
 
         parts = bulk.repeatable(call, wanted, bulk.check_chunk_size(chunk_size))

@@ -19,6 +19,7 @@ class Call:
     json: Any
     safe: bool | None
     timeout: float | None
+    attempts: int
 
     @property
     def query(self) -> dict[str, Any]:
@@ -81,10 +82,11 @@ class FakeSession:
         timeout: float | None = None,
         expect_json: bool = True,
         max_wait: float | None = None,
+        attempts: int = 5,
     ) -> Answer:
         raw = params.items() if isinstance(params, dict) else params or ()
         pairs = tuple((key, value) for key, value in raw if value is not None)
-        call = Call(method, path, service, pairs, json, safe, timeout)
+        call = Call(method, path, service, pairs, json, safe, timeout, attempts)
         self.sent.append(call)
         if self._always is not None:
             reply: Any = self._always

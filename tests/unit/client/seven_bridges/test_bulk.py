@@ -8,9 +8,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_src_provider.client.seven_bridges import bulk
+from airflow_src_provider.client.seven_bridges import SevenBridgesClient, bulk
 from airflow_src_provider.client.seven_bridges.bulk import BulkItem, ItemError
 from airflow_src_provider.exceptions import ConnectionLostError, ForbiddenError, InvalidInputError, ServerError
+from tests.unit.client.fakes import FakeSession
 
 ERROR = {"error": {"status": 404, "code": 5002, "message": "no such file", "more_info": "x"}}
 
@@ -157,3 +158,10 @@ def test_doubles_are_dropped_but_not_contradictions():
     assert bulk.unique(entries, lambda e: e["id"], "changes") == entries[:2]
     with pytest.raises(InvalidInputError, match="differs"):
         bulk.unique([*entries, {"id": 1, "n": "b"}], lambda e: e["id"], "changes")
+
+
+@pytest.mark.parametrize(("count", "attempts"), [(1, 5), (2, 2), (100, 2)])
+def test_many_entries_are_halved_soon_instead_of_sent_whole_again_and_again(count, attempts):
+    session = FakeSession({"items": []})
+    SevenBridgesClient(session).files.get_many([f"{i:024x}" for i in range(count)])
+    assert session.last.attempts == attempts
