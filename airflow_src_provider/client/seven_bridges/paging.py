@@ -9,7 +9,7 @@ API page: "The API" (pagination), "API rate limit" (the limit of 100).
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlencode, urlsplit
@@ -57,11 +57,16 @@ def _checked(path: str, params: Query | None) -> Pairs:
 
 
 def _body(session: ApiSession, path: str, pairs: Pairs) -> Json:
+    return _answer(session, path, pairs)[0]
+
+
+def _answer(session: ApiSession, path: str, pairs: Pairs) -> tuple[Json, int | None]:
     response = session.request("GET", path, params=pairs)
     body = response.json()
     if not isinstance(body, dict) or not isinstance(body.get("items"), list):
         raise BadAnswerError("the answer is not a list", method="GET", path=path, status=response.status)
-    return body
+    total = response.headers.get("X-Total-Matching-Query", "")
+    return body, int(total) if total.isdecimal() else None
 
 
 def _objects(body: Json) -> JsonList:
@@ -90,21 +95,28 @@ def _token(url: object, name: str) -> str | None:
     return found[0] if found else None
 
 
-def pages(session: ApiSession, path: str, params: Query | None = None) -> Iterator[JsonList]:
+def pages(
+    session: ApiSession, path: str, params: Query | None = None, *, on_total: Callable[[int | None], None] | None = None
+) -> Iterator[JsonList]:
     """Return the pages of an offset list, each object once.
 
     :param params: filters; ``offset`` and ``limit`` are added here.
+    :param on_total: told with the first page how many objects there are on all pages, if the server says so.
     :raises InvalidInputError: at once, when the query does not fit into a URL.
     """
-    return _pages(session, path, _checked(path, params))
+    return _pages(session, path, _checked(path, params), on_total)
 
 
-def _pages(session: ApiSession, path: str, pairs: Pairs) -> Iterator[JsonList]:
+def _pages(
+    session: ApiSession, path: str, pairs: Pairs, on_total: Callable[[int | None], None] | None
+) -> Iterator[JsonList]:
     offset = 0
     seen: set[Any] = set()
     before: list[Any] | None = None
     while True:
-        body = _body(session, path, [*pairs, ("offset", offset), ("limit", PAGE_SIZE)])
+        body, total = _answer(session, path, [*pairs, ("offset", offset), ("limit", PAGE_SIZE)])
+        if on_total is not None and offset == 0:
+            on_total(total)
         received = len(body["items"])
         if not received:
             return

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError, RemoteWorkError
@@ -105,7 +106,46 @@ def check_policy(value: Any, parameter: str) -> None:
         raise InvalidInputError(parameter, value, "a share between 0 and 1, or a whole number of items")
 
 
-class SevenBridgesOperator(RemoteOperator):
+class SevenBridgesTask:
+    """What operators and sensors share; mixed in before the base that knows Airflow."""
+
+    hook_path = "airflow_src_provider.hooks.seven_bridges.SevenBridgesHook"
+    conn_id_field = "seven_bridges_conn_id"
+    on_item_failure: str | float
+    seven_bridges_conn_id: str
+
+    def checks(self, check: Checks) -> None:
+        """Check the parameters; subclasses add theirs."""
+        check(check_policy, self.on_item_failure, "on_item_failure")
+
+    def check(self) -> None:
+        """Refuse bad input, all problems at once; what is a template is checked when it is rendered."""
+        checks = Checks()
+        self.checks(checks)
+        checks.end()
+
+    def settle(self, context: Context, summary: dict[str, Any], failures: Mapping[str, str], total: int) -> Any:
+        """Return the XCom value, or raise when more items failed than may.
+
+        :param summary: counts and ids.
+        :param failures: reason by item.
+        :param total: how many items there were.
+        :raises RemoteWorkError: naming the failed items. The XCom value is pushed before.
+        """
+        shown = dict(list(failures.items())[:MAX_XCOM_IDS])
+        result = {**bounded(summary), "failed": len(failures), "failures": shown}
+        if failures:
+            self.log.warning(  # type: ignore[attr-defined]
+                "%d of %d failed:\n%s", len(failures), total, failures_text(failures)
+            )
+        if not tolerates(self.on_item_failure, len(failures), total):
+            context["ti"].xcom_push("return_value", result)
+            message = f"{len(failures)} of {total} failed (on_item_failure={self.on_item_failure!r}):"
+            raise RemoteWorkError(f"{message}\n{failures_text(failures)}", dict(failures))
+        return result
+
+
+class SevenBridgesOperator(SevenBridgesTask, RemoteOperator):
     """Base of the Seven Bridges operators.
 
     :param on_item_failure: what to do when single items failed, after everything that can be done is done: ``fail``
@@ -115,8 +155,6 @@ class SevenBridgesOperator(RemoteOperator):
     All other parameters: see :class:`~airflow_src_provider.operators.base.RemoteOperator`.
     """
 
-    hook_path = "airflow_src_provider.hooks.seven_bridges.SevenBridgesHook"
-    conn_id_field = "seven_bridges_conn_id"
     template_fields: Sequence[str] = ("seven_bridges_conn_id",)
     operator_extra_links = (SevenBridgesLink(),)
     ui_color = "#e3eefa"
@@ -129,19 +167,17 @@ class SevenBridgesOperator(RemoteOperator):
         self.on_item_failure = on_item_failure
         self.seven_bridges_conn_id = seven_bridges_conn_id
 
-    def checks(self, check: Checks) -> None:
-        """Check the parameters; subclasses add theirs."""
-        check(check_policy, self.on_item_failure, "on_item_failure")
-
-    def check(self) -> None:
-        """Refuse bad input, all problems at once; what is a template is checked when it is rendered."""
-        checks = Checks()
-        self.checks(checks)
-        checks.end()
-
     def ledger(self, context: Context) -> Ledger:
         """Return the memory of this task run."""
         return Ledger(context, self.durable)
+
+    def begun(self, ledger: Ledger) -> float:
+        """Return when this task run first was about to act, epoch seconds."""
+        begun = ledger.get("begun")
+        if begun is None:
+            begun = time.time()
+            ledger.put("begun", begun)
+        return float(begun)
 
     def show(self, project: str | None, task_id: str | None = None) -> None:
         """Link the task in the UI to a page of the portal."""
@@ -161,24 +197,6 @@ class SevenBridgesOperator(RemoteOperator):
         if not found.files and not found.failed:
             raise InvalidInputError(selection.parameter, str(selection), "a selection that finds at least one file")
         return found
-
-    def settle(self, context: Context, summary: dict[str, Any], failures: Mapping[str, str], total: int) -> Any:
-        """Return the XCom value, or raise when more items failed than may.
-
-        :param summary: counts and ids.
-        :param failures: reason by item.
-        :param total: how many items there were.
-        :raises RemoteWorkError: naming the failed items. The XCom value is pushed before.
-        """
-        shown = dict(list(failures.items())[:MAX_XCOM_IDS])
-        result = {**bounded(summary), "failed": len(failures), "failures": shown}
-        if failures:
-            self.log.warning("%d of %d failed:\n%s", len(failures), total, failures_text(failures))
-        if not tolerates(self.on_item_failure, len(failures), total):
-            context["ti"].xcom_push(key="return_value", value=result)
-            message = f"{len(failures)} of {total} failed (on_item_failure={self.on_item_failure!r}):"
-            raise RemoteWorkError(f"{message}\n{failures_text(failures)}", dict(failures))
-        return result
 
 
 def bounded(summary: dict[str, Any]) -> dict[str, Any]:

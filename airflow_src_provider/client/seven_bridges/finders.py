@@ -1,0 +1,175 @@
+"""Is it there already? Looks at the service for what an earlier try, or somebody else, has done."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING
+from urllib.parse import urlencode
+
+from airflow_src_provider.client.seven_bridges import paging
+from airflow_src_provider.client.seven_bridges.base import Json, JsonList
+from airflow_src_provider.client.seven_bridges.files import is_folder
+from airflow_src_provider.exceptions import NotFoundError
+
+if TYPE_CHECKING:
+    from airflow_src_provider.client.seven_bridges import SevenBridgesClient
+
+UNFINISHED = ("PENDING", "RUNNING")
+#: Clocks of worker and service may differ by this much.
+CLOCK_MARGIN = timedelta(minutes=10)
+NUMBERED = re.compile(r"_?\d+_(?P<name>.+)", re.DOTALL)
+
+
+def earliest(begun: float) -> str:
+    """Return the moment from which the service may show what was begun at ``begun`` (epoch seconds, our clock)."""
+    return (datetime.fromtimestamp(begun, UTC) - CLOCK_MARGIN).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+class Place:
+    """The top level of a project, or a folder, that is asked what it holds, at the fewest calls.
+
+    A small place is listed, a large one is asked for names: whichever needs fewer calls.
+
+    :param place: ``project`` or ``parent``.
+    :param fields: wanted of a file beside ``id``, ``name`` and ``type``.
+    """
+
+    def __init__(self, client: SevenBridgesClient, place: Mapping[str, str], fields: Sequence[str] = ()) -> None:
+        self._client = client
+        self._place = dict(place)
+        self._fields = list(dict.fromkeys(("id", "name", "type", *fields)))
+        self._listed: dict[str, Json] = {}
+        self._count = 0
+        self._total: int | None = None
+        self._pages: Iterator[JsonList] | None = None
+        self._whole = False
+
+    def is_empty(self) -> bool:
+        """Tell whether there is nothing; costs one call, which a later look does not pay again."""
+        if self._pages is None:
+            self._start()
+        return self._whole and not self._listed
+
+    def named(self, names: Iterable[str]) -> dict[str, Json]:
+        """Return what has one of these names."""
+        wanted = list(dict.fromkeys(names))
+        by_name = self._calls_by_name(wanted)
+        if self._pages is None and by_name > 1:
+            self._start()
+        if self._pages is not None:
+            if self._total is not None and -(-(self._total - self._count) // paging.PAGE_SIZE) <= by_name:
+                while not self._whole:
+                    self._turn()
+        found = {name: self._listed[name] for name in wanted if name in self._listed}
+        missing = [] if self._whole else [name for name in wanted if name not in found]
+        if missing:
+            answer = self._client.files.resolve_names(missing, fields=self._fields, **self._place)
+            for name, files in answer.items():
+                if files:
+                    found[name] = next((file for file in files if not is_folder(file)), files[0])
+        return found
+
+    def _calls_by_name(self, names: Sequence[str]) -> int:
+        room = paging.url_room("/files", paging.pairs_of({**self._place, "fields": ",".join(self._fields)}))
+        length = sum(len(urlencode([("name", name)])) + 1 for name in names)
+        return max(-(-len(names) // paging.PAGE_SIZE), -(-length // max(room, 1)))
+
+    def _start(self) -> None:
+        def told(total: int | None) -> None:
+            self._total = total
+
+        query = {**self._place, "fields": ",".join(self._fields)}
+        self._pages = paging.pages(self._client.session, "/files", query, on_total=told)
+        self._turn()
+
+    def _turn(self) -> None:
+        page = next(self._pages, None) if self._pages is not None else None
+        for file in page or []:
+            # A folder may have the name of a file; the file is what counts.
+            if file.get("name") not in self._listed or is_folder(self._listed[file["name"]]):
+                self._listed[str(file.get("name"))] = file
+        self._count += len(page or [])
+        self._whole = page is None or (self._total is not None and self._count >= self._total)
+
+
+def running_imports(client: SevenBridgesClient, volume: str, project: str | None) -> dict[str, str]:
+    """Return the unfinished imports from a volume: job id by location."""
+    jobs = client.imports.list(volume=volume, project=project, state=UNFINISHED)
+    return {job["source"]["location"]: job["id"] for job in jobs if job.get("source")}
+
+
+def running_exports(client: SevenBridgesClient, volume: str) -> dict[str, str]:
+    """Return the unfinished exports to a volume: job id by location."""
+    jobs = client.exports.list(volume=volume, state=UNFINISHED)
+    return {job["destination"]["location"]: job["id"] for job in jobs if job.get("destination")}
+
+
+def imports_since(client: SevenBridgesClient, volume: str, project: str | None, begun: float) -> dict[str, str]:
+    """Return the imports from a volume that were started since a moment: job id by location, the newest of each."""
+    since = earliest(begun)
+    fields = ("id", "source", "destination", "started_on")
+    jobs = [
+        job
+        for job in client.imports.list(volume=volume, project=project, fields=fields)
+        if str(job.get("started_on") or "") >= since and job.get("source")
+    ]
+    return {job["source"]["location"]: job["id"] for job in sorted(jobs, key=lambda job: str(job["started_on"]))}
+
+
+def objects_at(client: SevenBridgesClient, volume: str, locations: Iterable[str]) -> set[str]:
+    """Return which of the locations of a volume hold an object; a level is listed when several of it are wanted."""
+    levels: dict[str, list[str]] = {}
+    for location in dict.fromkeys(locations):
+        levels.setdefault(location.rpartition("/")[0], []).append(location)
+    there: set[str] = set()
+    for level, wanted in levels.items():
+        if len(wanted) == 1:
+            try:
+                client.volumes.get_object(volume, wanted[0])
+            except NotFoundError:
+                continue
+            there.add(wanted[0])
+            continue
+        left = set(wanted)
+        for found in client.volumes.list_objects(volume, prefix=f"{level}/" if level else None, fields=("location",)):
+            if found.get("location") in left:
+                there.add(found["location"])
+                left.discard(found["location"])
+            if not left:
+                break
+    return there
+
+
+def copies_since(
+    client: SevenBridgesClient, names: Iterable[str], place: Mapping[str, str], begun: float
+) -> dict[str, Json]:
+    """Return the newest file of each name that has come to a place since a moment, also if its name got a number."""
+    wanted, since = set(names), earliest(begun)
+    found: dict[str, Json] = {}
+    files = client.files.list(fields=("id", "name", "type", "created_on"), **place)
+    for file in sorted(files, key=lambda file: str(file.get("created_on"))):
+        name = str(file.get("name"))
+        numbered = NUMBERED.fullmatch(name)
+        original = name if name in wanted else numbered["name"] if numbered else ""
+        if original in wanted and not is_folder(file) and str(file.get("created_on") or "") >= since:
+            found[original] = file
+    return found
+
+
+def task_by_marker(
+    client: SevenBridgesClient, project: str, marker: str, begun: float, *, ignore: Sequence[str] = ()
+) -> Json | None:
+    """Return the task whose description holds a marker, the newest if there are several.
+
+    :param begun: when it was created at the earliest.
+    :param ignore: ids that do not count.
+    """
+    fields = ("id", "name", "status", "description", "batch", "parent", "errors")
+    found: Json | None = None
+    for task in client.tasks.list(project=project, created_from=earliest(begun), fields=fields):
+        # Children may have inherited the description of their batch.
+        if marker in str(task.get("description") or "") and not task.get("parent") and task["id"] not in ignore:
+            found = task
+    return found

@@ -1,0 +1,262 @@
+"""Export files of a project to a volume."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError
+from airflow_src_provider.operators.seven_bridges.base import TRIGGERS, Checks, SevenBridgesOperator, records
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk.definitions.context import Context
+
+    from airflow_src_provider.client.waiting import Wait
+
+IF_EXISTS = ("skip", "fail", "overwrite")
+CHUNK = 100
+TAKEN = "9107"
+NOT_EXPORTABLE = "9006"
+#: Errors about the volume as a whole: they would meet every file alike.
+VOLUME_ERRORS = ("9002:", "9007:", "9020:", "9026:", "9027:", "9039:", "9058:", "9069:")
+PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
+
+
+class SevenBridgesExportFilesOperator(SevenBridgesOperator):
+    """Write files of a project to a volume. API pages: "Start a bulk export job", "API rate limit".
+
+    1000 files cost 10 calls, 10 more if their names are not known, and 10 for each look at the jobs.
+
+    A volume that cannot be written to is noticed with the first hundred files, before anything is exported.
+
+    :param files: which files; the forms are described in :mod:`airflow_src_provider.client.seven_bridges.selection`.
+        Files that were imported from a volume, folders and archived files cannot be exported.
+    :param volume: volume, ``owner/name``; it must be writable, and in the cloud and region of the project.
+    :param prefix: put before every location, for example ``results/``; default nothing.
+    :param location: where a file goes below the prefix: text with ``{name}`` (default), ``{id}`` or ``{metadata.key}``.
+    :param keep_on_platform: ``True`` copies. ``False`` **gives the files up**: their bytes leave the platform, and what
+        stays is an alias of the object, which cannot be exported again. There is no default, because the platform's own
+        is ``False``.
+    :param if_exists: ``skip`` (default) what has an object at its location already, ``fail`` for it, ``overwrite`` it.
+        What lies there is not compared with the file.
+    :param properties: ``sse_algorithm``, ``sse_aws_kms_key_Id``, ``aws_canned_acl``.
+    :return: ``exported``, ``skipped``, ``locations`` (of both), ``failed``, ``failures`` (by file id), ``api_calls``.
+    :raises InvalidInputError: bad parameters, no file, two files for one location, an unusable volume.
+    :raises RemoteWorkError: exports failed. A retry sends only those again.
+    """
+
+    trigger_path = f"{TRIGGERS}.SevenBridgesExportTrigger"
+    template_fields: Sequence[str] = (
+        *SevenBridgesOperator.template_fields,
+        "files",
+        "volume",
+        "prefix",
+        "location",
+        "if_exists",
+        "properties",
+    )
+
+    def __init__(
+        self,
+        *,
+        files: Any,
+        volume: str,
+        keep_on_platform: bool,
+        prefix: str = "",
+        location: str = "{name}",
+        if_exists: str = "skip",
+        properties: Mapping[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.files = files
+        self.volume = volume
+        self.keep_on_platform = keep_on_platform
+        self.prefix = prefix
+        self.location = location
+        self.if_exists = if_exists
+        self.properties = properties
+        self._look_first = False
+        self.check()
+
+    def checks(self, check: Checks) -> None:
+        """Check the parameters."""
+        from airflow_src_provider.client.seven_bridges import validate
+        from airflow_src_provider.client.seven_bridges.selection import read
+
+        super().checks(check)
+        check(read, self.files, "files")
+        check(validate.volume_id, self.volume, "volume")
+        check.flag(self.keep_on_platform, "keep_on_platform")
+        check(_check_location, self.location, "location")
+        check.choice(self.if_exists, "if_exists", IF_EXISTS)
+        if not isinstance(self.prefix, str):
+            check.refuse("prefix", self.prefix, "text such as results/")
+        elif self.prefix.startswith("/"):
+            check.refuse("prefix", self.prefix, "text that does not begin with a slash")
+
+    def submit(self, context: Context) -> dict[str, Any]:
+        """Start the exports."""
+        ledger = self.ledger(context)
+        self._look_first = ledger.may_have_acted or ledger.older("plan") is not None
+        missing: dict[str, str] = {}
+        plan = ledger.plan("plan", lambda: self._plan(missing))
+        if missing:
+            ledger.put("missing", missing)
+        self.log.info("Exporting %d files to %s/%s", len(plan), self.volume, self.prefix)
+        done = ledger.each("exports", plan, self._send, self._find, CHUNK)
+        return {"plan": plan, "records": done, "missing": ledger.get("missing") or missing}
+
+    def _plan(self, missing: dict[str, str]) -> list[Any]:
+        from airflow_src_provider.client.seven_bridges.selection import read
+
+        found = self.resolve(read(self.files), [key for key in PLACEHOLDER.findall(self.location) if key != "id"])
+        missing.update(found.failed)
+        plan: list[Any] = []
+        by_location: dict[str, str] = {}
+        problems = []
+        for file in found.files:
+            try:
+                location = self.prefix + fill(self.location, file)
+            except InvalidInputError as error:
+                problems.append(error)
+                continue
+            if (first := by_location.setdefault(location, file["id"])) != file["id"]:
+                both = f"files {first} and {file['id']} at {location}"
+                problems.append(InvalidInputError("location", both, "a location of its own for every file"))
+            plan.append([file["id"], location])
+        if problems:
+            raise InvalidInputsError(problems)
+        return plan
+
+    def _send(self, plan: Sequence[Any]) -> list[Any | None]:
+        from airflow_src_provider.client.seven_bridges.exports import export_item
+        from airflow_src_provider.client.seven_bridges.waits import ExportWait
+
+        there = self._there(plan) if self._look_first and self.if_exists == "skip" else set()
+        wanted = [(file, location) for file, location in plan if location not in there]
+        overwrite = self.if_exists == "overwrite"
+        items = [
+            export_item(file, self.volume, location, overwrite=overwrite, properties=self.properties)
+            for file, location in wanted
+        ]
+        answers = self.client.exports.create_chunk(items, copy_only=self.keep_on_platform) if items else []
+        made = records(
+            answers,
+            lambda job: {"job": job["id"]},
+            lambda unknown: self._find([(i["source"]["file"], i["destination"]["location"]) for i in unknown]),
+        )
+        refusals = {record["error"] for record in made if record and "error" in record}
+        if len(refusals) == 1 and all(made) and (reason := refusals.pop()).startswith(VOLUME_ERRORS):
+            if not any(record and "job" in record for record in made):
+                raise InvalidInputError("volume", self.volume, f"a volume that these files can be written to ({reason})")
+        jobs = [record["job"] for record in made if record and "job" in record]
+        if jobs and not self._look_first and self.if_exists == "skip" and len(plan) == CHUNK:
+            # Objects that are there already show up soon: then it is cheaper to look before sending the next files.
+            seen = ExportWait(jobs).look(self.client, jobs)
+            progress = [ExportWait(jobs).judge(id_, seen.get(id_)) for id_ in jobs]
+            self._look_first = any(found.text.startswith(TAKEN) for found in progress)
+        by_location = dict(zip((location for _, location in wanted), made, strict=True))
+        return [by_location.get(location, {"there": True}) for _, location in plan]
+
+    def _there(self, plan: Sequence[Any]) -> set[str]:
+        from airflow_src_provider.client.seven_bridges import finders
+
+        return finders.objects_at(self.client, self.volume, (location for _, location in plan))
+
+    def _find(self, plan: Sequence[Any]) -> list[Any | None]:
+        from airflow_src_provider.client.seven_bridges import finders
+
+        running = finders.running_exports(self.client, self.volume)
+        # Overwriting once more does no harm, and an object that is there says nothing about when it came.
+        there = set() if self.if_exists == "overwrite" else self._there(plan)
+        return [
+            {"job": running[location]} if location in running else {"there": True} if location in there else None
+            for _, location in plan
+        ]
+
+    def waits_for(self, carry: dict[str, Any]) -> Wait | None:
+        """Return the jobs."""
+        from airflow_src_provider.client.seven_bridges.waits import ExportWait
+
+        jobs = [record["job"] for record in carry["records"] if record and "job" in record]
+        return ExportWait(jobs, skip_taken=self.if_exists == "skip") if jobs else None
+
+    def finish(self, context: Context, carry: dict[str, Any], event: dict[str, Any] | None) -> Any:
+        """Report."""
+        plan, done = carry["plan"], carry["records"]
+        results = event["results"] if event else {}
+        refused = event["failed"] if event else {}
+        failures: dict[str, str] = {}
+        exported, skipped, started = [], [], []
+        for (file, location), record in zip(plan, done, strict=True):
+            job = (record or {}).get("job")
+            if record is None:
+                failures[file] = "whether it was exported is not known"
+            elif "error" in record:
+                failures[file] = record["error"]
+            elif "there" in record or (job in results and results[job] is None):
+                skipped.append(location)
+            elif job in refused:
+                failures[file] = refused[job]
+            elif job in results:
+                exported.append(location)
+            else:
+                started.append(job)
+        for file, location in self._given_up_before(plan, failures):
+            del failures[file]
+            skipped.append(location)
+        self.ledger(context).forget("exports", [i for i, (file, _) in enumerate(plan) if file in failures], CHUNK)
+        failures |= carry["missing"]
+        self.log.info("%d exported, %d there already, %d failed", len(exported), len(skipped), len(failures))
+        summary = {
+            "exported": len(exported),
+            "skipped": len(skipped),
+            "locations": [*exported, *skipped],
+            **({"job_ids": started} if started else {}),
+            "api_calls": self.api_calls(carry),
+        }
+        return self.settle(context, summary, failures, len(plan) + len(carry["missing"]))
+
+    def _given_up_before(self, plan: Sequence[Any], failures: Mapping[str, str]) -> list[Any]:
+        """Return the files that cannot be exported because they have been, to this very location."""
+        aliases = {file: location for file, location in plan if failures.get(file, "").startswith(NOT_EXPORTABLE)}
+        if self.if_exists != "skip" or not aliases:
+            return []
+        storages = {
+            item.sent: (item.resource or {}).get("storage") or {}
+            for item in self.client.files.get_many(list(aliases), fields=("id", "storage"))
+        }
+        return [
+            (file, location)
+            for file, location in aliases.items()
+            if (storages[file].get("volume"), storages[file].get("location")) == (self.volume, location)
+        ]
+
+
+def _check_location(value: Any, parameter: str) -> None:
+    allowed = "text with any of {name}, {id}, {metadata.key}, so that every file has a location of its own"
+    if not isinstance(value, str) or value.startswith("/") or value.endswith("/"):
+        raise InvalidInputError(parameter, value, f"{allowed}, without a slash at its ends")
+    keys = PLACEHOLDER.findall(value)
+    if not keys or any(key not in ("name", "id") and not key.startswith("metadata.") for key in keys):
+        raise InvalidInputError(parameter, value, allowed)
+
+
+def fill(location: str, file: Mapping[str, Any]) -> str:
+    """Return a location with what is known about a file.
+
+    :raises InvalidInputError: the file lacks what is asked for.
+    """
+
+    def value(match: re.Match[str]) -> str:
+        found: Any = file
+        for part in match[1].split(".", 1):
+            found = found.get(part) if isinstance(found, dict) else None
+        if not isinstance(found, str) or not found:
+            raise InvalidInputError("location", location, f"placeholders that file {file['id']} has; {match[1]} it has not")
+        return found
+
+    return PLACEHOLDER.sub(value, location)

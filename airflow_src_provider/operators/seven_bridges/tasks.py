@@ -1,0 +1,321 @@
+"""Run an app: one task, or a batch with one child per sample or per file."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError, RemoteWorkError
+from airflow_src_provider.operators.seven_bridges.base import TRIGGERS, Checks, SevenBridgesOperator
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk.definitions.context import Context
+
+    from airflow_src_provider.client.waiting import Wait
+    from airflow_src_provider.operators.durable import Ledger
+
+MAX_CHILDREN = 500
+CREATED_FIELDS = ("id", "name", "status", "batch", "errors")
+
+
+class SevenBridgesSubmitTaskOperator(SevenBridgesOperator):
+    """Run an app once, or as a batch: one child per sample or per file, all with one call. API pages: "Create a new
+    draft task", "About batch analyses".
+
+    Costs one call, one more to check the inputs against the app, and one per 100 files to check that they carry the
+    criteria; these two only with ``checks``. A batch that has ended costs one call per 100 children.
+
+    The task carries a key in its description, by which a retry finds it: nothing is started twice. A retry after the
+    task failed starts it again; clearing does so in any case, and aborts what still runs.
+
+    :param name: name of the task.
+    :param project: ``owner/short-name``.
+    :param app: ``owner/project/app``, if wanted with ``/revision``; default the latest revision.
+    :param inputs: values by input id. File ids, lists of them, and every other selection of files
+        (:mod:`airflow_src_provider.client.seven_bridges.selection`) become files.
+    :param batch_input: the input that is split into children.
+    :param batch_by: ``item`` (a child for each file) or metadata that group the files: ``["metadata.sample_id"]``.
+    :param description: text for the description.
+    :param execution_settings: ``instance_type``, ``max_parallel_instances``, ``use_memoization``, ``use_elastic_disk``.
+    :param use_interruptible_instances: default: that of the project.
+    :param output_location: where outputs go; ``{"main_location": "volumes://…"}`` saves an export.
+    :param max_children: a batch with more is split into several, default 500; needs ``checks`` for criteria.
+    :param check_inputs: look before starting whether the app knows the inputs and the files carry the criteria;
+        default yes.
+    :return: ``task_id`` (of the first batch or the task), ``batch_ids``, ``task_ids`` (of the tasks that made files: the
+        completed children of a batch), ``status``, ``output_file_ids``, ``completed``, ``failed``, ``failures`` (reason
+        by task id, with the sample), ``api_calls``.
+    :raises InvalidInputError: bad parameters, unknown inputs, files without the criteria; nothing was started.
+    :raises RemoteWorkError: the platform refused the inputs, the task failed, or too many children did.
+    """
+
+    trigger_path = f"{TRIGGERS}.SevenBridgesTaskTrigger"
+    template_fields: Sequence[str] = (
+        *SevenBridgesOperator.template_fields,
+        "name",
+        "project",
+        "app",
+        "inputs",
+        "batch_input",
+        "batch_by",
+        "description",
+        "execution_settings",
+        "output_location",
+    )
+
+    def __init__(
+        self,
+        *,
+        name: str,
+        project: str,
+        app: str,
+        inputs: Mapping[str, Any],
+        batch_input: str | None = None,
+        batch_by: str | Sequence[str] | Mapping[str, Any] | None = None,
+        description: str = "",
+        execution_settings: Mapping[str, Any] | None = None,
+        use_interruptible_instances: bool | None = None,
+        output_location: Mapping[str, Any] | None = None,
+        max_children: int = MAX_CHILDREN,
+        check_inputs: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.name = name
+        self.project = project
+        self.app = app
+        self.inputs = inputs
+        self.batch_input = batch_input
+        self.batch_by = batch_by
+        self.description = description
+        self.execution_settings = execution_settings
+        self.use_interruptible_instances = use_interruptible_instances
+        self.output_location = output_location
+        self.max_children = max_children
+        self.check_inputs = check_inputs
+        self.check()
+
+    def checks(self, check: Checks) -> None:
+        """Check the parameters."""
+        from airflow_src_provider.client.seven_bridges import validate
+        from airflow_src_provider.client.seven_bridges.inputs import batch_settings, check_inputs
+
+        super().checks(check)
+        check(validate.text, self.name, "name")
+        check(validate.project_id, self.project, "project")
+        check(validate.app_id, self.app, "app")
+        check(check_inputs, self.inputs, "inputs")
+        if (self.batch_input is None) != (self.batch_by is None):
+            check.refuse("batch_input, batch_by", (self.batch_input, self.batch_by), "both or none")
+        elif self.batch_by is not None:
+            check(batch_settings, self.batch_by, "batch_by")
+            if isinstance(self.inputs, dict) and self.batch_input not in self.inputs:
+                check.refuse("batch_input", self.batch_input, f"one of the inputs: {', '.join(self.inputs)}")
+        check.flag(self.check_inputs, "check_inputs")
+        if not isinstance(self.max_children, int) or isinstance(self.max_children, bool) or self.max_children < 1:
+            check.refuse("max_children", self.max_children, "a whole number of at least 1")
+        for name in ("execution_settings", "output_location"):
+            check(_json_or_none, getattr(self, name), name)
+
+    def submit(self, context: Context) -> dict[str, Any]:
+        """Start the task or batches, once."""
+        ledger = self.ledger(context)
+        self._begun = self.begun(ledger)
+        self._abort_older(ledger)
+        parts = ledger.get("parts")
+        known = [ledger.get(f"task.{number}") for number in range(parts or 0)]
+        self._drop_gone(ledger, known)
+        if parts is None or None in known:
+            bodies = self._bodies(context)
+            ledger.put("parts", len(bodies))
+            known = [
+                ledger.once(
+                    f"task.{number}",
+                    lambda body=body, number=number: self._start(body, ledger, number),  # type: ignore[misc]
+                    lambda number=number: self._find(ledger, number),  # type: ignore[misc]
+                )
+                for number, body in enumerate(bodies)
+            ]
+        self.show(self.project, known[0])
+        return {"tasks": known}
+
+    def _abort_older(self, ledger: Ledger) -> None:
+        from airflow_src_provider.client.seven_bridges.waits import TaskWait
+
+        older = [task for number in range(ledger.older("parts") or 0) if (task := ledger.older(f"task.{number}"))]
+        if older and self.cancel_on_kill:
+            looked = self.client.tasks.get_many(older, fields=("id", "status"))
+            running = [
+                item.sent for item in looked if (item.resource or {}).get("status") in ("CREATING", "QUEUED", "RUNNING")
+            ]
+            for line in TaskWait(running).cancel(self.client) if running else []:
+                self.log.info("The task was cleared. %s", line)
+
+    def _drop_gone(self, ledger: Ledger, known: list[Any]) -> None:
+        ids = [task for task in known if task]
+        for item in self.client.tasks.get_many(ids, fields=("id",)) if ids else []:
+            if item.status == "failed":
+                number = known.index(item.sent)
+                known[number] = None
+                ledger.put(f"task.{number}", None)
+
+    def _bodies(self, context: Context) -> list[dict[str, Any]]:
+        from airflow_src_provider.client.seven_bridges.inputs import (
+            batch_settings,
+            criteria_fields,
+            groups,
+            resolve_inputs,
+        )
+
+        self._check_app()
+        ti = context["ti"]
+        origin = f"Airflow: {ti.dag_id} / {ti.task_id} / {ti.run_id}"
+        body: dict[str, Any] = {"name": self.name, "project": self.project, "app": self.app}
+        body["description"] = f"{self.description}\n\n{origin}".strip()
+        for key in ("execution_settings", "use_interruptible_instances", "output_location"):
+            if getattr(self, key) is not None:
+                body[key] = getattr(self, key)
+        if self.batch_by is None or self.batch_input is None:
+            return [{**body, "inputs": resolve_inputs(self.client, self.inputs).values}]
+        by = batch_settings(self.batch_by)
+        criteria = by.get("criteria", [])
+        need = criteria_fields(criteria) if criteria and self.check_inputs else []
+        resolved = resolve_inputs(self.client, self.inputs, {self.batch_input: need})
+        files = resolved.files.get(self.batch_input) or []
+        name = f"inputs.{self.batch_input}"
+        if not files or not isinstance(resolved.values[self.batch_input], list):
+            raise InvalidInputError(name, self.inputs[self.batch_input], "a list of files, to make a batch of them")
+        if criteria and not self.check_inputs:
+            parts = [files]
+        else:
+            units = list(groups(files, criteria, name).values()) if criteria else [[file] for file in files]
+            self.log.info("A batch of %d children from %d files", len(units), len(files))
+            parts = [
+                [file for unit in units[start : start + self.max_children] for file in unit]
+                for start in range(0, len(units), self.max_children)
+            ]
+        body |= {"batch_input": self.batch_input, "batch_by": by}
+        return [self._part(body, resolved.values, number, part, len(parts)) for number, part in enumerate(parts)]
+
+    def _part(
+        self, body: dict[str, Any], inputs: dict[str, Any], number: int, files: Sequence[Any], total: int
+    ) -> dict[str, Any]:
+        from airflow_src_provider.client.seven_bridges.inputs import cwl_file
+
+        name = body["name"] if total == 1 else f"{body['name']} ({number + 1} of {total})"
+        batch_input = {str(self.batch_input): [cwl_file(file) for file in files]}
+        return {**body, "name": name, "inputs": {**inputs, **batch_input}}
+
+    def _check_app(self) -> None:
+        if not self.check_inputs:
+            return
+        from airflow_src_provider.client.seven_bridges.inputs import app_inputs
+
+        known = app_inputs(self.client.apps.raw(self.app))
+        unknown = sorted(set(self.inputs) - known) if known is not None else []
+        if unknown:
+            allowed = f"inputs that {self.app} has: {', '.join(sorted(known or ()))}"
+            raise InvalidInputsError([InvalidInputError("inputs", name, allowed) for name in unknown])
+
+    def _start(self, body: dict[str, Any], ledger: Ledger, number: int) -> str:
+        described = {**body, "description": f"{body['description']} [{ledger.marker}-{number}]"}
+        task = self.client.tasks.create(described, run=True, fields=CREATED_FIELDS)
+        self.log.info("Started %s, task %s", body["name"], task["id"])
+        return self._accepted(task)
+
+    def _find(self, ledger: Ledger, number: int) -> str | None:
+        from airflow_src_provider.client.seven_bridges import finders
+
+        task = finders.task_by_marker(
+            self.client, self.project, f"[{ledger.marker}-{number}]", self._begun, ignore=ledger.get("ended") or ()
+        )
+        return self._accepted(task) if task else None
+
+    def _accepted(self, task: dict[str, Any]) -> str:
+        from airflow_src_provider.client.seven_bridges.tasks import validation_errors
+
+        if errors := validation_errors(task):
+            self.client.tasks.delete(task["id"])
+            lines = [f"- {error.get('input_id') or 'inputs'}: {error.get('message')}" for error in errors]
+            raise RemoteWorkError("the platform refused the inputs; the draft was deleted:\n" + "\n".join(lines))
+        if str(task.get("status")).upper() == "DRAFT":
+            self.client.tasks.run(task["id"])
+        return str(task["id"])
+
+    def waits_for(self, carry: dict[str, Any]) -> Wait | None:
+        """Return the tasks."""
+        from airflow_src_provider.client.seven_bridges.waits import TaskWait
+
+        return TaskWait(carry["tasks"])
+
+    def finish(self, context: Context, carry: dict[str, Any], event: dict[str, Any] | None) -> Any:
+        """Report."""
+        tasks = carry["tasks"]
+        batch = self.batch_by is not None
+        summary = {
+            "task_id": tasks[0],
+            "batch_ids": tasks if batch else [],
+            "api_calls": self.api_calls(carry),
+        }
+        if event is None:
+            return {**summary, "task_ids": [] if batch else tasks, "status": "RUNNING", "output_file_ids": []}
+        told, failures, total = task_report(event)
+        if failures:
+            # Clearing the record makes a retry start again what has ended without any result.
+            ledger = self.ledger(context)
+            ended = [number for number, task in enumerate(tasks) if not _made_something(event, task)]
+            ledger.put("ended", [*(ledger.get("ended") or []), *(tasks[number] for number in ended)])
+            for number in ended:
+                ledger.put(f"task.{number}", None)
+        return self.settle(context, {**summary, **told}, failures, total)
+
+
+def _made_something(event: Mapping[str, Any], task: str) -> bool:
+    result = event["results"].get(task)
+    return bool(result) and (result["status"] == "COMPLETED" or bool(result.get("children")))
+
+
+def task_report(event: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str], int]:
+    """Return what a wait for tasks says: summary, reason by failed task, number of tasks that make files."""
+    task_ids: list[str] = []
+    outputs: list[str] = []
+    failures: dict[str, str] = dict(event["failed"])
+    for task, result in event["results"].items():
+        task_ids += result.get("children", [task])
+        outputs += result["outputs"]
+        failures |= result.get("failed", {})
+    summary = {
+        "status": "FAILED" if failures else "COMPLETED",
+        "task_ids": task_ids,
+        "completed": len(task_ids),
+        "output_file_ids": list(dict.fromkeys(outputs)),
+    }
+    return summary, failures, len(task_ids) + len(failures)
+
+
+def read_tasks(value: Any, parameter: str = "tasks") -> list[str]:
+    """Return task ids: from one, a list, or what submitting them returned.
+
+    :raises InvalidInputError: anything else, and ids that are not UUIDs, all of them.
+    """
+    from airflow_src_provider.client.seven_bridges import validate
+    from airflow_src_provider.client.seven_bridges.selection import literal
+
+    value = literal(value)
+    if isinstance(value, dict):
+        value = value.get("batch_ids") or value.get("task_ids") or value.get("task_id") or []
+    return list(dict.fromkeys(validate.several([value] if isinstance(value, str) else value, parameter, validate.task_id)))
+
+
+def _json_or_none(value: Any, parameter: str) -> None:
+    import json
+
+    if value is None:
+        return
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError):
+        raise InvalidInputError(parameter, value, "something that can be written as JSON") from None
+    if not isinstance(value, dict):
+        raise InvalidInputError(parameter, value, "a mapping")
