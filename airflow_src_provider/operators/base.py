@@ -52,7 +52,8 @@ class RemoteOperator(RemoteTask, BaseOperator):
         durable: bool = True,
         **kwargs: Any,
     ) -> None:
-        super().__init__(**kwargs)
+        # Every result is a dict, and `task.output["file_ids"]` is what people write.
+        super().__init__(**{"multiple_outputs": True, **kwargs})
         if deferrable is None:
             deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
         if poll_interval is None:

@@ -32,7 +32,7 @@ class RemoteSensor(RemoteTask, BaseSensorOperator):
     template_fields: Sequence[str] = ()
 
     def __init__(self, *, deferrable: bool | None = None, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
+        super().__init__(**{"multiple_outputs": True, **kwargs})
         if deferrable is None:
             deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
         if not isinstance(deferrable, bool):
