@@ -24,6 +24,7 @@ from urllib.parse import urlsplit
 
 from airflow_src_provider.client.filestore import FileStore
 from airflow_src_provider.client.forks import renew_after_fork
+from airflow_src_provider.client.redaction import HIDDEN
 from airflow_src_provider.client.stores import MemoryStore, RedisStore, Store, StoreDownError
 from airflow_src_provider.exceptions import BudgetWaitError, InvalidInputError
 
@@ -63,11 +64,9 @@ class BudgetSettings:
             raise InvalidInputError("rate_window", self.window, "seconds, above 0 and at most 86400")
         if isinstance(self.share, bool) or not isinstance(self.share, int | float) or not 0 < self.share <= 1:
             raise InvalidInputError("rate_share", self.share, "a number above 0 and at most 1")
-        if self.store and urlsplit(self.store).scheme not in ("redis", "rediss"):
-            # The URL may hold a password, so only its scheme is shown.
-            raise InvalidInputError(
-                "budget_store", urlsplit(self.store).scheme + ":…", "empty (this host) or a redis:// or rediss:// URL"
-            )
+        if self.store and not _is_redis_url(self.store):
+            # It may hold a password.
+            raise InvalidInputError("budget_store", HIDDEN, "empty (this host) or a redis:// or rediss:// URL")
 
     @property
     def margin(self) -> float:
@@ -207,11 +206,17 @@ class Budget:
 
     def _using_store(self, use: Callable[[Store], T]) -> T:
         fallback = self._fallback
-        if fallback is None or self._clock() >= self._store_down_until:
+        started = self._clock()
+        if fallback is None or started >= self._store_down_until:
             try:
+                if fallback is not None and (silence := fallback.gate()):
+                    # What the service asked for meanwhile holds for everybody.
+                    self._store.close_gate(silence)
                 result = use(self._store)
             except StoreDownError as error:
-                self._store_down_until = self._clock() + STORE_RETRY
+                now = self._clock()
+                # Nobody spends more than a fifth of the time on waiting for a store that does not answer.
+                self._store_down_until = now + max(STORE_RETRY, 4 * (now - started))
                 if fallback is None:
                     fallback = self._fall_back(error)
             else:
@@ -320,6 +325,14 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
             return None
         seconds = date - (_http_date(headers.get("Date")) or time.time())
     return min(max(0.0, seconds), 86400.0)
+
+
+def _is_redis_url(url: str) -> bool:
+    try:
+        parts = urlsplit(url)
+        return parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return False
 
 
 def _number(raw: str | None) -> float | None:

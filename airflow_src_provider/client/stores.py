@@ -11,9 +11,11 @@ import math
 import threading
 import time
 from collections.abc import Callable
+from importlib.util import find_spec
 from typing import Any, Protocol
 
 from airflow_src_provider.client.forks import renew_after_fork
+from airflow_src_provider.exceptions import InvalidInputError
 
 REDIS_TIMEOUT = 2.0
 # Only ever later, and in one step: two processes may close the gate at once.
@@ -102,9 +104,14 @@ class RedisStore:
     :param name: name of the budget; must not contain the token.
     :param limit: requests per window.
     :param window: seconds, margin included; rounded up to whole seconds.
+    :raises InvalidInputError: the libraries for it are not installed.
     """
 
     def __init__(self, url: str, name: str, limit: int, window: float) -> None:
+        if not all(find_spec(library) for library in ("limits", "redis")):
+            raise InvalidInputError(
+                "budget_store", "redis", "possible with the extra: pip install 'airflow-src-provider[redis]'"
+            )
         self._url = url
         self._name = name
         self._limit = limit
@@ -145,7 +152,7 @@ class RedisStore:
             if self._limiter is None:
                 self._open()
             return call()
-        except (redis.RedisError, OSError) as error:
+        except (redis.RedisError, OSError, ValueError, TypeError) as error:
             # The library's words may hold the address with its password.
             raise StoreDownError(f"Redis: {type(error).__name__}") from None
 

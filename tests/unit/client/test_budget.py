@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import email.utils
+import itertools
 import logging
 import os
 import random
@@ -48,7 +49,10 @@ def rate_headers(remaining: Any, reset: Any, limit: Any = 1000, date: float | No
         *[("limit", value) for value in (0, -1, 1.5, True, "10", None)],
         *[("window", value) for value in (0, -1, True, "60", None, 86401, float("nan"), float("inf"))],
         *[("share", value) for value in (0, -0.1, 1.01, True, "1", None, float("nan"))],
-        *[("store", value) for value in ("memcached://x", "localhost:6379", "http://x")],
+        *[
+            ("store", value)
+            for value in ("memcached://x", "localhost:6379", "http://x", "redis://", "redis://h:port", "redis://[::1")
+        ],
     ],
 )
 def test_settings_without_sense_are_refused(field: str, value: Any) -> None:
@@ -389,6 +393,48 @@ def test_a_refusal_is_obeyed_without_the_store_too(flaky: tuple[Budget, FlakySto
     budget, store = flaky
     store.down = True
     assert 60 <= wait_after(clock, budget, 429, {}) <= 61
+
+
+def test_a_refusal_that_came_while_the_store_was_away_holds_for_everybody_afterwards(
+    flaky: tuple[Budget, FlakyStore], clock: SteppedClock
+) -> None:
+    budget, store = flaky
+    store.down = True
+    budget.observe(429, {})
+    store.down = False
+    clock.now += budget_module.STORE_RETRY
+    with pytest.raises(BudgetWaitError, match="silence"):
+        budget.acquire(timeout=50)
+    assert store.gate() == pytest.approx(55)
+
+
+def test_a_store_that_hangs_is_asked_seldom(flaky: tuple[Budget, FlakyStore], clock: SteppedClock) -> None:
+    budget, store = flaky
+    asked: list[float] = []
+
+    def hang() -> float:
+        asked.append(clock.now)
+        clock.now += 5
+        raise StoreDownError("held by another process")
+
+    store.gate = hang  # type: ignore[method-assign]
+    for _ in range(100):
+        budget.acquire()
+        clock.now += 6
+    assert all(later - earlier >= 25 for earlier, later in itertools.pairwise(asked))
+    assert len(asked) > 10
+
+
+def test_a_store_without_its_libraries_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_src_provider.client.stores.find_spec", lambda name: None)
+    with pytest.raises(InvalidInputError, match=r"airflow-src-provider\[redis\]"):
+        Budget(BudgetSettings(URL, 1, 1.0, store="redis://127.0.0.1"), TOKEN)
+
+
+def test_a_store_address_with_odd_options_does_not_stop_anybody(caplog: pytest.LogCaptureFixture) -> None:
+    for options in ("?socket_timeout=soon", "?nonsense=1"):
+        Budget(BudgetSettings(URL, 10, 1.0, store=f"redis://127.0.0.1:1/{options}"), TOKEN).acquire(timeout=0)
+    assert sum("cannot be used" in line for line in caplog.messages) == 2
 
 
 def test_even_the_smallest_budget_goes_on_without_its_store(clock: SteppedClock) -> None:
