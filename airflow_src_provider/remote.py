@@ -117,10 +117,13 @@ class RemoteTask:
         if line:
             self.log.info(line)  # type: ignore[attr-defined]
         module, _, name = trigger.rpartition(".")
+        # What is finished already is not asked again.
+        carry["finished"] = {"results": progress.results, "failed": progress.failed}
+        left = type(wait)(progress.pending, **wait.options)
         self.defer(  # type: ignore[attr-defined]
             trigger=getattr(importlib.import_module(module), name)(
                 conn_id=getattr(self, self.conn_id_field),
-                wait=wait.to_dict(),
+                wait=left.to_dict(),
                 deadline=deadline,
                 poll_interval=self.poll_interval,
                 cancel_on_kill=self.cancel_on_kill,
@@ -138,7 +141,13 @@ class RemoteTask:
         """
         event = (next_kwargs or {}).get("event")
         if isinstance(event, dict) and "carry" in event:
-            next_kwargs = {"event": {key: event[key] for key in event if key != "carry"}, "carry": event["carry"]}
+            event = dict(event)
+            carry = dict(event.pop("carry") or {})
+            for outcome, known in carry.pop("finished", {}).items():
+                event[outcome] = {**known, **(event.get(outcome) or {})}
+            if event.get("status") == "success" and event.get("failed"):
+                event["status"] = "failed"
+            next_kwargs = {"event": event, "carry": carry}
         return super().resume_execution(next_method, next_kwargs, context)  # type: ignore[misc]
 
     def packed(self, carry: dict[str, Any]) -> dict[str, Any]:

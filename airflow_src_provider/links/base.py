@@ -18,8 +18,8 @@ class PortalLink(BaseOperatorLink):
     ends, a deferral included; the leg after a deferral may not know the page any more, but the XCom of the first does.
     """
 
-    name: ClassVar[str]  # type: ignore[misc]
-    xcom_key: ClassVar[str]  # type: ignore[misc]
+    name: ClassVar[str]
+    xcom_key: ClassVar[str]
 
     def get_link(self, operator: BaseOperator, *, ti_key: TaskInstanceKey) -> str:
         """Return the page's address, empty when there is none."""

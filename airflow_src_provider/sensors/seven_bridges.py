@@ -46,7 +46,8 @@ class SevenBridgesTaskSensor(SevenBridgesSensor):
 
     :param tasks: a task's id, a list of ids, or what ``SevenBridgesSubmitTaskOperator`` returned.
     :return: ``task_ids`` (of the tasks that made files: the completed children of a batch), ``status``,
-        ``output_file_ids``, ``completed``, ``failed``, ``failures`` (reason by task id, with the sample), ``api_calls``.
+        ``output_file_ids``, ``completed``, ``failed``, ``failures`` (reason by task id, with the sample),
+        ``api_calls``.
     :raises AirflowFailException: more tasks failed than may; skips instead with ``soft_fail``.
     :raises AirflowSensorTimeout: the time was over.
     """

@@ -85,7 +85,7 @@ def sb(sb_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> SbWorld:
 
     sb_sandbox.reset()
     sb_sandbox.clear_faults()
-    sb_sandbox.configure(sb=asdict(SevenBridgesSwitches(limits=False)))
+    sb_sandbox.configure(sb=asdict(SevenBridgesSwitches(limit=1_000_000)))
     world = SbWorld(sb_sandbox)
     clock = SimpleNamespace(time=world.now, monotonic=world.now, sleep=world.sleep)
     for module in (base, remote, sensors_base, sb_base):

@@ -58,10 +58,9 @@ class Place:
         by_name = self._calls_by_name(wanted)
         if self._pages is None and by_name > 1:
             self._start()
-        if self._pages is not None:
-            if self._total is not None and -(-(self._total - self._count) // paging.PAGE_SIZE) <= by_name:
-                while not self._whole:
-                    self._turn()
+        if self._total is not None and -(-(self._total - self._count) // paging.PAGE_SIZE) <= by_name:
+            while not self._whole:
+                self._turn()
         found = {name: self._listed[name] for name in wanted if name in self._listed}
         missing = [] if self._whole else [name for name in wanted if name not in found]
         if missing:
@@ -142,13 +141,11 @@ def objects_at(client: SevenBridgesClient, volume: str, locations: Iterable[str]
     return there
 
 
-def copies_since(
-    client: SevenBridgesClient, names: Iterable[str], place: Mapping[str, str], begun: float
-) -> dict[str, Json]:
-    """Return the newest file of each name that has come to a place since a moment, also if its name got a number."""
+def copies_since(client: SevenBridgesClient, names: Iterable[str], project: str, begun: float) -> dict[str, Json]:
+    """Return the newest file of each name that came to a project since a moment, also if its name got a number."""
     wanted, since = set(names), earliest(begun)
     found: dict[str, Json] = {}
-    files = client.files.list(fields=("id", "name", "type", "created_on"), **place)
+    files = client.files.list(project=project, fields=("id", "name", "type", "created_on"))
     for file in sorted(files, key=lambda file: str(file.get("created_on"))):
         name = str(file.get("name"))
         numbered = NUMBERED.fullmatch(name)

@@ -1,7 +1,7 @@
 """Inputs of a task: from what a user writes to what the platform takes, and in which groups a batch will run.
 
-A value is taken for files when it is a file id, a list of ids, or any other selection (see :mod:`~.selection`); a mapping
-with ``names`` as one text gives one file instead of a list. A mapping with ``class`` is sent as it is, and
+A value is taken for files when it is a file id, a list of ids, or any other selection (see :mod:`~.selection`); a
+mapping with ``names`` as one text gives one file instead of a list. A mapping with ``class`` is sent as it is, and
 ``{"value": …}`` sends what would otherwise be taken for a file. Everything else is a value.
 """
 

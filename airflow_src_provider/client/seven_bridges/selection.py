@@ -4,8 +4,8 @@ A selection is written as one of
 
 * a list of file ids, or of objects with ``id`` (and ``name``, if it is known: that saves the look-up);
 * what an earlier task returned: an object with ``file_ids`` or ``output_file_ids``;
-* names in one place: ``{"project": "owner/short-name", "names": ["a.bam", "b.bam"]}``, ``parent`` instead of ``project``
-  for a folder;
+* names in one place: ``{"project": "owner/short-name", "names": ["a.bam", "b.bam"]}``, or ``parent`` instead of
+  ``project`` for a folder;
 * a query: ``project`` or ``parent``, and any of ``metadata`` (values by key), ``tags``, ``name_pattern`` (shell
   wildcards), ``recursive`` (folders below as well), ``origin_task`` (one or more tasks that made the files; needs no
   project).
@@ -243,7 +243,7 @@ def _by_task(client: SevenBridgesClient, query: dict[str, Any], need: Sequence[s
                 files[file["path"]] = {"id": file["path"], "name": file.get("name")}
     wanted = [key for key in ("metadata", "tags", "parent") if key in query]
     asked = {*need, *wanted, *(["name"] if "name_pattern" in query else [])}
-    if files and asked - {"name"} or any(file["name"] is None for file in files.values()):
+    if (files and asked - {"name"}) or any(file["name"] is None for file in files.values()):
         looked = _by_id(client, list(files), sorted(asked))
         return Found([file for file in looked.files if _fits(query, file)], {**failed, **looked.failed})
     return Found([file for file in files.values() if _fits(query, file)], failed)

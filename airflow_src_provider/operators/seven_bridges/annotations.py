@@ -49,7 +49,9 @@ class Annotations:
         for file in files:
             pairs = self._make(file) if self._make else (self._by_file or {}).get(file[self._key])
             if pairs is None:
-                problems.append(InvalidInputError(parameter, file[self._key], "an entry for every file; this one has none"))
+                problems.append(
+                    InvalidInputError(parameter, file[self._key], "an entry for every file; this one has none")
+                )
                 continue
             try:
                 metadata = validate.metadata(pairs, f"{parameter} for {file.get('name') or file['id']}")
@@ -120,7 +122,9 @@ def find_sheet(value: Any, folders: Sequence[str | Path] = (), parameter: str = 
             if path.is_file():
                 return path
     places = ", ".join(str(folder) for folder in (*folders, Path.cwd()))
-    raise InvalidInputError(parameter, value, f"the path of a CSV or TSV file; relative paths are looked for in {places}")
+    raise InvalidInputError(
+        parameter, value, f"the path of a CSV or TSV file; relative paths are looked for in {places}"
+    )
 
 
 def from_sheet(path: Path, parameter: str = "sheet", key_column: str | None = None) -> Annotations:
@@ -137,9 +141,7 @@ def from_sheet(path: Path, parameter: str = "sheet", key_column: str | None = No
     by_lower = {column.lower(): column for column in header}
     key = key_column if key_column is not None else next((by_lower[name] for name in known if name in by_lower), None)
     if key not in header:
-        raise InvalidInputError(
-            parameter, header, f"a column that names the file: {key_column or ' or '.join(known)}"
-        )
+        raise InvalidInputError(parameter, header, f"a column that names the file: {key_column or ' or '.join(known)}")
     problems: list[InvalidInputError] = []
     by_file: dict[str, Pairs] = {}
     for number, row in enumerate(rows, start=2):

@@ -14,6 +14,7 @@ from airflow_src_provider.remote import failures_text
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+    from airflow.sdk import BaseOperator
     from airflow.sdk.definitions.context import Context
 
     from airflow_src_provider.client.seven_bridges.bulk import BulkItem
@@ -100,7 +101,7 @@ def check_policy(value: Any, parameter: str) -> None:
     """Refuse what is no policy for failed items."""
     if value in ("fail", "skip") and isinstance(value, str):
         return
-    if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not value >= 0:
         raise InvalidInputError(parameter, value, "fail, skip, a number of items, or a share between 0 and 1")
     if isinstance(value, float) and not 0 < value < 1:
         raise InvalidInputError(parameter, value, "a share between 0 and 1, or a whole number of items")
@@ -205,6 +206,13 @@ def bounded(summary: dict[str, Any]) -> dict[str, Any]:
         key: None if isinstance(value, list | dict) and len(value) > MAX_XCOM_IDS else value
         for key, value in summary.items()
     }
+
+
+def folders_of(task: BaseOperator) -> list[str]:
+    """Return where a relative path of a task is looked for: the folder of its DAG."""
+    dag = getattr(task, "_dag", None) or getattr(getattr(task, "task_group", None), "dag", None)
+    folder = getattr(dag, "folder", None)
+    return [str(folder)] if folder else []
 
 
 def records(

@@ -64,7 +64,9 @@ class SevenBridgesCopyFilesOperator(SevenBridgesOperator):
         if missing:
             ledger.put("missing", missing)
         wanted = [item for item in plan if "there" not in item and "error" not in item]
-        self.log.info("Copying %d files to %s, %d are there already", len(wanted), self.project, len(plan) - len(wanted))
+        self.log.info(
+            "Copying %d files to %s, %d are there already", len(wanted), self.project, len(plan) - len(wanted)
+        )
         done = ledger.each("copies", wanted, self._send, self._find, CHUNK)
         failures: dict[str, str] = {}
         made: dict[str, Any] = {}
@@ -96,7 +98,9 @@ class SevenBridgesCopyFilesOperator(SevenBridgesOperator):
         look = self.if_exists != "copy" and not place.is_empty()
         found = self.resolve(read(self.files), ("name", "size") if look else ())
         missing.update(found.failed)
-        plan = [{key: file[key] for key in ("id", "name", "size") if key in file} for file in found.files]
+        plan: list[dict[str, Any]] = [
+            {key: file[key] for key in ("id", "name", "size") if key in file} for file in found.files
+        ]
         if look:
             there = place.named(str(file.get("name")) for file in plan)
             for file in plan:
@@ -132,12 +136,11 @@ class SevenBridgesCopyFilesOperator(SevenBridgesOperator):
         for item in self.client.files.get_many(unnamed, fields=("id", "name")) if unnamed else []:
             names[item.sent] = (item.resource or {}).get("name")
         wanted = [name for name in names.values() if name]
-        place = {"project": self.project}
         if self.if_exists == "copy":
-            found = finders.copies_since(self.client, wanted, place, self._begun)
+            found = finders.copies_since(self.client, wanted, self.project, self._begun)
         else:
             # None of these names was taken when it was looked, so what has one now is the copy.
-            found = finders.Place(self.client, place).named(wanted)
+            found = finders.Place(self.client, {"project": self.project}).named(wanted)
         return [
             {"file": found[name]["id"], "name": found[name]["name"], "renamed": found[name]["name"] != name}
             if name in found

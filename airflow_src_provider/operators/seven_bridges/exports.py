@@ -79,6 +79,7 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
         self.if_exists = if_exists
         self.properties = properties
         self._look_first = False
+        self._looked = False
         self.check()
 
     def checks(self, check: Checks) -> None:
@@ -92,10 +93,7 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
         check.flag(self.keep_on_platform, "keep_on_platform")
         check(_check_location, self.location, "location")
         check.choice(self.if_exists, "if_exists", IF_EXISTS)
-        if not isinstance(self.prefix, str):
-            check.refuse("prefix", self.prefix, "text such as results/")
-        elif self.prefix.startswith("/"):
-            check.refuse("prefix", self.prefix, "text that does not begin with a slash")
+        check(_check_prefix, self.prefix, "prefix")
 
     def submit(self, context: Context) -> dict[str, Any]:
         """Start the exports."""
@@ -106,6 +104,7 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
         if missing:
             ledger.put("missing", missing)
         self.log.info("Exporting %d files to %s/%s", len(plan), self.volume, self.prefix)
+        self._looked = self._look_first or len(plan) <= CHUNK
         done = ledger.each("exports", plan, self._send, self._find, CHUNK)
         return {"plan": plan, "records": done, "missing": ledger.get("missing") or missing}
 
@@ -149,16 +148,22 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
             lambda unknown: self._find([(i["source"]["file"], i["destination"]["location"]) for i in unknown]),
         )
         refusals = {record["error"] for record in made if record and "error" in record}
-        if len(refusals) == 1 and all(made) and (reason := refusals.pop()).startswith(VOLUME_ERRORS):
-            if not any(record and "job" in record for record in made):
-                raise InvalidInputError("volume", self.volume, f"a volume that these files can be written to ({reason})")
-        jobs = [record["job"] for record in made if record and "job" in record]
-        if jobs and not self._look_first and self.if_exists == "skip" and len(plan) == CHUNK:
-            # Objects that are there already show up soon: then it is cheaper to look before sending the next files.
-            seen = ExportWait(jobs).look(self.client, jobs)
-            progress = [ExportWait(jobs).judge(id_, seen.get(id_)) for id_ in jobs]
-            self._look_first = any(found.text.startswith(TAKEN) for found in progress)
+        if len(refusals) == 1 and all("error" in (record or {}) for record in made):
+            reason = refusals.pop()
+            if reason.startswith(VOLUME_ERRORS):
+                allowed = f"a volume that these files can be written to ({reason})"
+                raise InvalidInputError("volume", self.volume, allowed)
         by_location = dict(zip((location for _, location in wanted), made, strict=True))
+        jobs = {record["job"]: location for location, record in by_location.items() if record and "job" in record}
+        if jobs and not self._looked and self.if_exists == "skip":
+            # Objects that are there already show up soon: then it is cheaper to look before sending the next files.
+            self._looked = True
+            wait = ExportWait(list(jobs))
+            for id_, job in wait.look(self.client, wait.ids).items():
+                seen = wait.judge(id_, job)
+                self._look_first = self._look_first or seen.text.startswith(TAKEN)
+                if seen.state == "done":
+                    by_location[jobs[id_]] = {"new": True}
         return [by_location.get(location, {"there": True}) for _, location in plan]
 
     def _there(self, plan: Sequence[Any]) -> set[str]:
@@ -201,7 +206,7 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
                 skipped.append(location)
             elif job in refused:
                 failures[file] = refused[job]
-            elif job in results:
+            elif job in results or "new" in record:
                 exported.append(location)
             else:
                 started.append(job)
@@ -236,6 +241,11 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
         ]
 
 
+def _check_prefix(value: Any, parameter: str) -> None:
+    if not isinstance(value, str) or value.startswith("/"):
+        raise InvalidInputError(parameter, value, "text such as results/, not beginning with a slash")
+
+
 def _check_location(value: Any, parameter: str) -> None:
     allowed = "text with any of {name}, {id}, {metadata.key}, so that every file has a location of its own"
     if not isinstance(value, str) or value.startswith("/") or value.endswith("/"):
@@ -256,7 +266,9 @@ def fill(location: str, file: Mapping[str, Any]) -> str:
         for part in match[1].split(".", 1):
             found = found.get(part) if isinstance(found, dict) else None
         if not isinstance(found, str) or not found:
-            raise InvalidInputError("location", location, f"placeholders that file {file['id']} has; {match[1]} it has not")
+            raise InvalidInputError(
+                "location", location, f"placeholders that file {file['id']} has; {match[1]} it has not"
+            )
         return found
 
     return PLACEHOLDER.sub(value, location)

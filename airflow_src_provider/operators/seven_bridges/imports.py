@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError
 from airflow_src_provider.operators.seven_bridges.annotations import find_sheet, from_metadata, from_sheet
-from airflow_src_provider.operators.seven_bridges.base import TRIGGERS, Checks, SevenBridgesOperator, records
+from airflow_src_provider.operators.seven_bridges.base import (
+    TRIGGERS,
+    Checks,
+    SevenBridgesOperator,
+    folders_of,
+    records,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -35,12 +41,12 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
     :param locations: instead of ``prefix``, ``pattern`` and ``recursive``: the objects themselves.
     :param project: destination, ``owner/short-name``. One of ``project`` and ``parent``.
     :param parent: destination folder, by id.
-    :param if_exists: ``skip`` (default) what has the name already, ``fail`` for it, ``overwrite`` it, or ``autorename``:
-        put a number before the new name. With ``skip``, a file that comes from another object counts as failed.
+    :param if_exists: ``skip`` (default) what has the name already, ``fail`` for it, ``overwrite`` it, or put a number
+        before the new name (``autorename``). With ``skip``, a file that comes from another object counts as failed.
     :param metadata: set in the same step; as for ``SevenBridgesUpdateMetadataOperator``, by file name.
     :param sheet: likewise, from a CSV or TSV file.
-    :return: ``file_ids`` (new ones and skipped ones, in the order of the volume), ``imported``, ``skipped``, ``failed``,
-        ``failures`` (by location), ``api_calls``.
+    :return: ``file_ids`` (new ones and skipped ones, in the order of the volume), ``imported``, ``skipped``,
+        ``failed``, ``failures`` (by location), ``api_calls``.
     :raises InvalidInputError: bad parameters, nothing to import, two objects of one name.
     :raises RemoteWorkError: imports failed. A retry sends only those again.
     """
@@ -86,6 +92,7 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
         self.metadata = metadata
         self.sheet = sheet
         self._look_first = False
+        self._looked = False
         self.check()
 
     def checks(self, check: Checks) -> None:
@@ -108,8 +115,7 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
                 check.refuse("locations", self.locations, "either locations, or prefix, pattern and recursive")
         if self.pattern is not None:
             check(lambda value, name: validate.several(_listed(value), name, validate.text), self.pattern, "pattern")
-        if self.prefix is not None and not isinstance(self.prefix, str):
-            check.refuse("prefix", self.prefix, "text such as run1/")
+        check(_check_prefix, self.prefix, "prefix")
         if self.metadata is not None:
             check(from_metadata, self.metadata, "metadata")
             if self.sheet is not None:
@@ -130,7 +136,7 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
             # A sheet that does not fit must be refused before anything is imported.
             annotations.changes(names, "sheet" if self.sheet is not None else "metadata")
         self._begun = self.begun(ledger)
-        self._look_first = began_before or len(locations) <= CHUNK
+        self._look_first = self._looked = began_before or len(locations) <= CHUNK
         self.show(self.project)
         self.log.info("Importing %d objects of %s", len(locations), self.volume)
         done = ledger.each("imports", locations, self._send, self._find, CHUNK)
@@ -141,8 +147,7 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
             return from_metadata(self.metadata)
         if self.sheet is None:
             return None
-        folders = [self.dag.folder] if self.has_dag() and self.dag.folder else []
-        return from_sheet(find_sheet(self.sheet, folders))
+        return from_sheet(find_sheet(self.sheet, folders_of(self)))
 
     def _objects(self) -> list[str]:
         from airflow_src_provider.client.seven_bridges.selection import literal
@@ -178,7 +183,7 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
         from airflow_src_provider.client.seven_bridges.imports import import_item
         from airflow_src_provider.client.seven_bridges.waits import ImportWait
 
-        there = self._there(locations) if self._look_first and self.if_exists == "skip" else {}
+        there: dict[str, Any] = self._there(locations) if self._look_first and self.if_exists == "skip" else {}
         wanted = [location for location in locations if location not in there]
         items = {
             location: import_item(
@@ -197,12 +202,18 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
             lambda unknown: self._find([item["source"]["location"] for item in unknown]),
         )
         there.update(zip(wanted, made, strict=True))
-        jobs = [record["job"] for record in made if record and "job" in record]
-        if jobs and not self._look_first and self.if_exists == "skip":
+        jobs = {
+            record["job"]: location for location, record in zip(wanted, made, strict=True) if record and "job" in record
+        }
+        if jobs and not self._looked and self.if_exists == "skip":
             # Names that are taken show up soon: then it is cheaper to look at the next ones before sending them.
-            seen = ImportWait(jobs).look(self.client, jobs)
-            progress = [ImportWait(jobs).judge(id_, seen.get(id_)) for id_ in jobs]
-            self._look_first = any(found.text.startswith(TAKEN) for found in progress)
+            self._looked = True
+            wait = ImportWait(list(jobs))
+            for id_, job in wait.look(self.client, wait.ids).items():
+                seen = wait.judge(id_, job)
+                self._look_first = self._look_first or seen.text.startswith(TAKEN)
+                if seen.state == "done":
+                    there[jobs[id_]] = {"file": seen.result, "new": True}
         return [there[location] for location in locations]
 
     def _find(self, locations: Sequence[str]) -> list[Any | None]:
@@ -271,7 +282,7 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
                 taken.append(location)
             else:
                 started.append(job)
-        imported = sum(1 for record in done if record and results.get(record.get("job")))
+        imported = sum(1 for record in done if record and ("new" in record or results.get(record.get("job"))))
         existing = self._there(taken) if taken else {}
         for location in taken:
             found = existing.get(location) or {"error": f"{TAKEN}: the name was taken and is free again"}
@@ -301,11 +312,18 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
         named = [{"id": id_, "name": _name(location), "metadata": {}} for location, id_ in files.items()]
         changes = annotations.changes(named, "sheet" if self.sheet is not None else "metadata")
         return {
-            by_id[item.sent["id"]]: f"imported, but without metadata: {item.error.message if item.error else 'no answer'}"
+            by_id[
+                item.sent["id"]
+            ]: f"imported, but without metadata: {item.error.message if item.error else 'no answer'}"
             for items in self.client.files.edit_many(changes)
             for item in items
             if item.status != "done"
         }
+
+
+def _check_prefix(value: Any, parameter: str) -> None:
+    if value is not None and not isinstance(value, str):
+        raise InvalidInputError(parameter, value, "text such as run1/")
 
 
 def _name(location: str) -> str:

@@ -11,13 +11,14 @@ from airflow_src_provider.operators.seven_bridges.annotations import (
     from_metadata,
     from_sheet,
 )
-from airflow_src_provider.operators.seven_bridges.base import Checks, SevenBridgesOperator
+from airflow_src_provider.operators.seven_bridges.base import Checks, SevenBridgesOperator, folders_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from airflow.sdk.definitions.context import Context
 
+    from airflow_src_provider.client.seven_bridges import SevenBridgesClient
     from airflow_src_provider.client.seven_bridges.bulk import BulkItem
 
 
@@ -105,16 +106,16 @@ class SevenBridgesUpdateMetadataOperator(SevenBridgesOperator):
     def _annotations(self) -> tuple[Annotations, str]:
         if self.sheet is None:
             return from_metadata(self.metadata), "metadata"
-        folders = [self.dag.folder] if self.has_dag() and self.dag.folder else []
-        return from_sheet(find_sheet(self.sheet, folders), "sheet", self.sheet_key), "sheet"
+        return from_sheet(find_sheet(self.sheet, folders_of(self)), "sheet", self.sheet_key), "sheet"
 
     def _send(self, changes: list[dict[str, Any]], files: Mapping[str, Any]) -> Iterable[list[BulkItem]]:
+        api: SevenBridgesClient = self.client
         if not changes:
             return []
         if self.mode == "merge":
-            return self.client.files.edit_many(changes)
+            return api.files.edit_many(changes)
         # Replacing erases whatever is not sent along.
         whole = [{**{key: files[change["id"]].get(key) for key in ("name", "tags")}, **change} for change in changes]
         for change in whole:
             change["tags"] = change["tags"] or []
-        return self.client.files.update_many(whole)
+        return api.files.update_many(whole)

@@ -43,9 +43,9 @@ class SevenBridgesSubmitTaskOperator(SevenBridgesOperator):
     :param max_children: a batch with more is split into several, default 500; needs ``checks`` for criteria.
     :param check_inputs: look before starting whether the app knows the inputs and the files carry the criteria;
         default yes.
-    :return: ``task_id`` (of the first batch or the task), ``batch_ids``, ``task_ids`` (of the tasks that made files: the
-        completed children of a batch), ``status``, ``output_file_ids``, ``completed``, ``failed``, ``failures`` (reason
-        by task id, with the sample), ``api_calls``.
+    :return: ``task_id`` (of the first batch or the task), ``batch_ids``, ``task_ids`` (of the tasks that made files:
+        the completed children of a batch), ``status``, ``output_file_ids``, ``completed``, ``failed``, ``failures``
+        (reason by task id, with the sample), ``api_calls``.
     :raises InvalidInputError: bad parameters, unknown inputs, files without the criteria; nothing was started.
     :raises RemoteWorkError: the platform refused the inputs, the task failed, or too many children did.
     """
@@ -305,7 +305,9 @@ def read_tasks(value: Any, parameter: str = "tasks") -> list[str]:
     value = literal(value)
     if isinstance(value, dict):
         value = value.get("batch_ids") or value.get("task_ids") or value.get("task_id") or []
-    return list(dict.fromkeys(validate.several([value] if isinstance(value, str) else value, parameter, validate.task_id)))
+    return list(
+        dict.fromkeys(validate.several([value] if isinstance(value, str) else value, parameter, validate.task_id))
+    )
 
 
 def _json_or_none(value: Any, parameter: str) -> None:
