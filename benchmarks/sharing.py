@@ -18,7 +18,7 @@ from airflow_src_provider.exceptions import BudgetWaitError
 from benchmarks.processes import new_session, server
 from benchmarks.rows import Row
 
-AT_LEAST = 0.90
+AT_LEAST = 0.95
 START_UP = 4.0
 
 
