@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_src_provider.client.src import validate
+from airflow_src_provider.client.src.capacity import CapacityWait, key_of, place_of
+from airflow_src_provider.client.src.resolve import DEFAULT_CLOUD, locate, pick_flavour
 from airflow_src_provider.client.src.selection import check_choice, select
 from airflow_src_provider.client.src.states import Status
 from airflow_src_provider.client.src.waits import WorkspaceWait
@@ -128,3 +130,83 @@ class SrcWorkspaceSensor(SrcSensor):
             "workspaces": list(results.values())[:MAX_SUMMARIES],
             "api_calls": calls,
         }
+
+
+class SrcCapacitySensor(SrcSensor):
+    """Wait until there is room for a machine of some size, such as a free GPU.
+
+    Say which size by an existing workspace that has it, or by names of the catalog. Somebody else may take the room in
+    the next moment; and that a resume needs the same room as a new machine is likely, but documented nowhere.
+
+    XCom: ``size, available`` (``None`` when nothing is said about room), ``api_calls``.
+
+    :param workspace: id or exact name of a workspace of this size. It costs up to one call for each catalog item.
+    :param collaboration: instead of ``workspace``: name or id of the collaboration, together with the next three.
+    :param wallet: name or id of the wallet.
+    :param catalog_item: name or id of the catalog item.
+    :param size: name or id of the size; default the only one there is.
+    :param cloud: name of the cloud, or id of the offering; default ``SURF HPC Cloud``.
+
+    :raises AirflowFailException: the size is not offered any more, or disabled.
+    :raises AirflowSensorTimeout: no room within ``timeout`` seconds.
+    :raises InvalidInputError: unusable parameters, or names that fit nothing or several.
+    """
+
+    trigger_path: ClassVar[str] = "airflow_src_provider.triggers.src.SrcCapacityTrigger"
+    template_fields: Sequence[str] = (
+        *SrcSensor.template_fields, "workspace", "collaboration", "wallet", "catalog_item", "size", "cloud",
+    )  # fmt: skip
+
+    def __init__(
+        self,
+        *,
+        workspace: str | None = None,
+        collaboration: str | None = None,
+        wallet: str | None = None,
+        catalog_item: str | None = None,
+        size: str | None = None,
+        cloud: str = DEFAULT_CLOUD,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.workspace = workspace
+        self.collaboration = collaboration
+        self.wallet = wallet
+        self.catalog_item = catalog_item
+        self.size = size
+        self.cloud = cloud
+        if not any(is_template(getattr(self, field)) for field in self.template_fields):
+            self.check()
+
+    def check(self) -> None:
+        """Refuse bad input."""
+        by_name = {"collaboration": self.collaboration, "wallet": self.wallet, "catalog_item": self.catalog_item}
+        if self.workspace is None:
+            for parameter, value in by_name.items():
+                validate.text(value, parameter)
+            return
+        validate.text(self.workspace, "workspace")
+        for parameter, value in (by_name | {"size": self.size}).items():
+            if value is not None:
+                raise InvalidInputError(parameter, value, "left out: workspace says it")
+
+    def waits_for(self) -> Wait:
+        """Return what to wait for."""
+        if self.workspace is not None:
+            place, size = place_of(self.client, select(self.client, self.workspace)[0])
+        else:
+            place = locate(
+                self.client,
+                collaboration=self.collaboration or "",
+                wallet=self.wallet or "",
+                catalog_item=self.catalog_item or "",
+                cloud=self.cloud,
+            )
+            size = pick_flavour(place.offering, "size", self.size, "size")
+        return CapacityWait([key_of(place, size)])
+
+    def finish(self, context: Context, event: dict[str, Any]) -> Any:
+        """Return the XCom value."""
+        for reason in event["failed"].values():
+            raise RemoteWorkError(reason)
+        return {**next(iter(event["results"].values())), "api_calls": self.client.session.calls}

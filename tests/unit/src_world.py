@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import functools
 import json
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import asdict
 from types import SimpleNamespace
 from typing import Any
 
@@ -54,6 +54,11 @@ class SrcWorld:
 
     def id_of(self, name: str) -> str:
         return self.world.by_name(name).id
+
+    def add_wallet(self, name: str) -> str:
+        wallet = dataclasses.replace(self.world.wallets[WALLET], id="4d0b2a76-8e0a-4c3b-8f9e-1b5b7d3e6c44", name=name)
+        self.world.wallets[wallet.id] = wallet
+        return wallet.id
 
     def effects(self, name: str) -> dict[str, int]:
         """Return the accepted actions of a workspace."""
@@ -123,17 +128,17 @@ def src(src_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> SrcWorld:
     from airflow_src_provider import remote
     from airflow_src_provider.client.src import selection, waits
     from airflow_src_provider.operators import base
-    from airflow_src_provider.operators.src import actions
+    from airflow_src_provider.operators.src import actions, changes, create
     from airflow_src_provider.sensors import base as sensors_base
     from airflow_src_provider.sensors import src as src_sensors
     from airflow_src_provider.triggers import hub
 
     src_sandbox.reset({"src": DEFAULT_SEED})
     src_sandbox.clear_faults()
-    src_sandbox.configure(src=asdict(SrcSwitches(limits=False)))
+    src_sandbox.configure(src=dataclasses.asdict(SrcSwitches(limits=False)))
     world = SrcWorld(src_sandbox)
     clock = SimpleNamespace(time=world.now, monotonic=world.now, sleep=world.sleep)
-    for module in (waits, selection, base, actions, remote, sensors_base, src_sensors):
+    for module in (waits, selection, base, actions, changes, create, remote, sensors_base, src_sensors):
         monkeypatch.setattr(module, "time", clock)
     waiting = functools.partial(wait_blocking, sleep=world.sleep, clock=world.now)
     monkeypatch.setattr(remote, "wait_blocking", waiting)

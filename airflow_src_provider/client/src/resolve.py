@@ -35,6 +35,7 @@ class Resolution:
     """What a workspace will be made of.
 
     :param body: for ``workspaces.create``.
+    :param place: where it will be launched.
     :param size: the chosen size, ``None`` for kinds without one.
     :param available: whether there is room for that size right now; ``None`` when that is not checked.
     :param chosen: the arguments again with ids in the place of names, to be logged and pasted back.
@@ -42,6 +43,7 @@ class Resolution:
     """
 
     body: Json
+    place: Place
     size: Flavour | None
     available: bool | None
     chosen: Json
@@ -79,7 +81,58 @@ def _name(candidate: Mapping[str, Any]) -> object:
     return candidate.get("name")
 
 
-def _pick_flavour(offering: Mapping[str, Any], category: str, wanted: str | None, parameter: str) -> Flavour:
+@dataclass(frozen=True)
+class Place:
+    """Where something can be launched.
+
+    :param co: the collaboration; just its ``id`` when it was given as one, likewise ``item``.
+    :param wallet: the wallet.
+    :param products: what the wallet can pay for.
+    :param item: the catalog item.
+    :param offering: the item on one cloud.
+    """
+
+    co: Mapping[str, Any]
+    wallet: Mapping[str, Any]
+    products: Sequence[str]
+    item: Mapping[str, Any]
+    offering: Mapping[str, Any]
+
+
+def locate(
+    client: SrcClient,
+    *,
+    collaboration: str,
+    wallet: str,
+    catalog_item: str,
+    cloud: str = DEFAULT_CLOUD,
+    application_type: str = "Compute",
+) -> Place:
+    """Find an offering; two calls when all are ids, one more for each name.
+
+    :raises InvalidInputError: what is none or several, with the choices.
+    """
+    if validate.is_uuid(collaboration):
+        co: Mapping[str, Any] = {"id": collaboration.lower()}
+    else:
+        cos = client.users.collaborations()
+        co = pick(cos, collaboration, "collaboration", name_of=lambda one: one.get("co_name"))
+    payer = pick(client.wallets.list(), wallet, "wallet", name_of=_name)
+    products = products_of(payer)
+    if validate.is_uuid(catalog_item):
+        item: Mapping[str, Any] = {"id": catalog_item.lower()}
+    else:
+        items = client.catalog.items(co["id"], products, application_type=application_type)
+        item = pick(items, catalog_item, "catalog_item", name_of=_name)
+    offerings = client.catalog.offerings(item["id"], co["id"], products)
+    return Place(co, payer, products, item, _pick_offering(offerings, cloud, application_type))
+
+
+def pick_flavour(offering: Mapping[str, Any], category: str, wanted: str | None, parameter: str) -> Flavour:
+    """Return the active flavour with this id or name; without one, the only one there is.
+
+    :raises InvalidInputError: none or several fit, with the choices.
+    """
     active = [flavour for flavour in flavours_of(offering, category) if flavour.active]
     if wanted is None and len(active) == 1:
         return active[0]
@@ -152,28 +205,24 @@ def resolve_create(
     }
     _check_early(application_type, name, host_name, end_time, parameters)
 
-    if validate.is_uuid(collaboration):
-        co: Mapping[str, Any] = {"id": collaboration.lower()}
-    else:
-        cos = client.users.collaborations()
-        co = pick(cos, collaboration, "collaboration", name_of=lambda one: one.get("co_name"))
-    payer = pick(client.wallets.list(), wallet, "wallet", name_of=_name)
-    products = products_of(payer)
-    if validate.is_uuid(catalog_item):
-        item: Mapping[str, Any] = {"id": catalog_item.lower()}
-    else:
-        items = client.catalog.items(co["id"], products, application_type=application_type)
-        item = pick(items, catalog_item, "catalog_item", name_of=_name)
-    offering = _pick_offering(client.catalog.offerings(item["id"], co["id"], products), cloud, application_type)
+    place = locate(
+        client,
+        collaboration=collaboration,
+        wallet=wallet,
+        catalog_item=catalog_item,
+        cloud=cloud,
+        application_type=application_type,
+    )
+    co, payer, item, offering = place.co, place.wallet, place.item, place.offering
 
     warnings: list[str] = []
     known = parameters_of(offering)
     unknown = [key for key in parameters or {} if key not in known]
     if unknown and known:
         warnings.append(f"parameters that the offering does not name: {', '.join(unknown)}")
-    system = _pick_flavour(offering, "os", os_flavour, "os_flavour") if application_type == "Compute" else None
+    system = pick_flavour(offering, "os", os_flavour, "os_flavour") if application_type == "Compute" else None
     has_size = size is not None or application_type in ("Compute", "Storage")
-    chosen_size = _pick_flavour(offering, "size", size, "size") if has_size else None
+    chosen_size = pick_flavour(offering, "size", size, "size") if has_size else None
     if chosen_size is not None and chosen_size.available is False:
         warnings.append(f"there is no room for the size {chosen_size.name!r} right now")
     found = {
@@ -211,6 +260,7 @@ def resolve_create(
     }
     return Resolution(
         body=body,
+        place=place,
         size=chosen_size,
         available=chosen_size.available if chosen_size else None,
         chosen={key: value for key, value in chosen.items() if value not in (None, [])},

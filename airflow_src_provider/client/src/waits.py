@@ -159,6 +159,7 @@ class WorkspaceWait(Wait):
     """
 
     kind: ClassVar[str] = "workspaces"
+    names_itself: ClassVar[bool] = True
 
     def __init__(self, ids: Sequence[str], **options: Any) -> None:
         super().__init__(ids, **options)

@@ -1,15 +1,29 @@
 """Operators for SURF Research Cloud."""
 
+from airflow_src_provider.operators.src.changes import (
+    SrcChangeWalletOperator,
+    SrcUpdateFirewallOperator,
+    SrcUpdateStoragesOperator,
+    SrcUpdateWorkspaceOperator,
+)
+from airflow_src_provider.operators.src.create import SrcCreateWorkspaceOperator
 from airflow_src_provider.operators.src.lifecycle import (
     SrcDeleteWorkspaceOperator,
     SrcPauseWorkspaceOperator,
     SrcRebootWorkspaceOperator,
     SrcResumeWorkspaceOperator,
 )
+from airflow_src_provider.operators.src.request import SrcRequestOperator
 
 __all__ = [
+    "SrcChangeWalletOperator",
+    "SrcCreateWorkspaceOperator",
     "SrcDeleteWorkspaceOperator",
     "SrcPauseWorkspaceOperator",
     "SrcRebootWorkspaceOperator",
+    "SrcRequestOperator",
     "SrcResumeWorkspaceOperator",
+    "SrcUpdateFirewallOperator",
+    "SrcUpdateStoragesOperator",
+    "SrcUpdateWorkspaceOperator",
 ]

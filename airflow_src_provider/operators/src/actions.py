@@ -62,6 +62,8 @@ class SrcActionOperator(SrcSelectingOperator):
     undo: ClassVar[str | None] = None
     #: Whether a retry of the task must not repeat an action that ended well, because the state does not show it.
     once: ClassVar[bool] = False
+    #: Whether the change is done as soon as the service has answered.
+    instant: ClassVar[bool] = False
 
     _written_at = float("-inf")
 
@@ -72,8 +74,15 @@ class SrcActionOperator(SrcSelectingOperator):
         self.at_once = at_once
         self.on_item_failure = _policy(on_item_failure)
         self._seen: dict[str, Json] = {}
+        self._read: dict[str, tuple[float, Json]] = {}
+        #: What :meth:`prepare` has found out.
+        self.given: dict[str, Any] = {}
 
     # What a subclass may say.
+
+    def prepare(self) -> dict[str, Any]:
+        """Look up what all the workspaces need; JSON-able, and there as ``given`` ever after."""
+        return {}
 
     def reached(self, workspace: Json) -> bool:
         """Tell whether nothing is left to do."""
@@ -92,6 +101,7 @@ class SrcActionOperator(SrcSelectingOperator):
             "todo": [], "busy": [], "wave": [], "stage": self.action, "settles": 0,
             "before": {}, "sent": {}, "names": {}, "results": {}, "failed": {}, "changed": [],
         }  # fmt: skip
+        self.given = carry["given"] = self.prepare()
         self._sort(context, carry, self.select())
         return carry
 
@@ -113,6 +123,7 @@ class SrcActionOperator(SrcSelectingOperator):
 
     def execute_complete(self, context: Context, event: Any, carry: dict[str, Any]) -> Any:
         """Resume after a wait."""
+        self.given = carry["given"]
         self._take_in(context, carry, self.outcome(event, carry))
         return self.go_on(context, carry)
 
@@ -157,7 +168,11 @@ class SrcActionOperator(SrcSelectingOperator):
         for workspace in workspaces:
             id_ = str(workspace["id"])
             name = carry["names"][id_] = str(workspace.get("name") or id_)
-            need, detail = self._need(workspace)
+            self._read[id_] = time.monotonic(), workspace
+            try:
+                need, detail = self._need(workspace)
+            except InvalidInputError as error:
+                need, detail = "failed", str(error)
             if need == "act":
                 workspace, need, detail = self._recall(context, workspace, need, detail)
             if need == "done":
@@ -180,6 +195,12 @@ class SrcActionOperator(SrcSelectingOperator):
 
     def _need(self, workspace: Json) -> tuple[str, Any]:
         shown = raw_status(workspace)
+        if self.instant:
+            if self.reached(workspace):
+                return "done", "it is as wanted"
+            if possible(workspace, "update"):
+                return "act", None
+            return "failed", f"it may not be changed by you now, its status is {shown}"
         under_way = open_action(workspace)
         if under_way is not None and under_way.get("type") != self.action:
             return "busy", f"{under_way.get('type')} is under way"
@@ -271,8 +292,11 @@ class SrcActionOperator(SrcSelectingOperator):
             except ForbiddenError as error:
                 carry["failed"][id_] = f"{name}: {self.action} was refused: {error.message}"
                 return
-            self.log.info("%s: asked to %s.", name, self.action)
+            self.log.info("%s: %s", name, "changed." if self.instant else f"asked for {self.action}.")
             carry["changed"].append(id_)
+            if self.instant:
+                carry["results"][id_] = self._cut(carry, {**summary(answer or {}), "id": id_})
+                return
             carry["sent"][id_] = sent
             carry["wave"].append(id_)
             if answer is not None:
@@ -306,6 +330,13 @@ class SrcActionOperator(SrcSelectingOperator):
                 return None
             self._sleep(LOOK_AGAIN)
             workspace = None
+
+    def current(self, id_: str) -> Json:
+        """Return a workspace that was read within the last seconds."""
+        read_at, workspace = self._read.get(id_, (float("-inf"), {}))
+        if time.monotonic() - read_at > LOOK_AGAIN:
+            workspace = self.client.workspaces.get(id_)
+        return workspace
 
     def _key(self, id_: str) -> str:
         return f"{self.action}.{id_}"

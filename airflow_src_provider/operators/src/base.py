@@ -42,6 +42,11 @@ class SrcOperator(RemoteOperator):
         super().__init__(timeout=timeout, **kwargs)
         self.src_conn_id = src_conn_id
 
+    def check_early(self) -> None:
+        """Refuse bad input while the DAG is parsed, unless some of it is known only when the task runs."""
+        if not any(is_template(getattr(self, field)) for field in self.template_fields):
+            self.check()
+
     def link_to(self, workspaces: Sequence[Mapping[str, Any]]) -> None:
         """Let the task's link lead to the only workspace, or to the portal."""
         url = (workspaces[0].get("url") if len(workspaces) == 1 else None) or ""
@@ -67,8 +72,7 @@ class SrcSelectingOperator(SrcOperator):
         super().__init__(**kwargs)
         self.workspace = workspace
         self.workspace_id = workspace_id
-        if not is_template(workspace) and not is_template(workspace_id):
-            self.check()
+        self.check_early()
 
     def check(self) -> None:
         """Refuse what cannot select workspaces."""
