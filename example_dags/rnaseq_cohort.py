@@ -12,6 +12,7 @@ a hundred: files travel in requests of 100, and waiting happens in the triggerer
 
 from datetime import datetime, timedelta
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import DAG, Param
 
 from airflow_src_provider.operators.seven_bridges import (
@@ -88,6 +89,10 @@ with DAG(
         workspace="{{ params.workspace }}",
     )
 
-    machine >> reads >> sheet >> salmon >> results >> shared
-    # As the teardown of `machine` it runs after a failure too, and a machine that stays on fails the run.
-    shared >> pause.as_teardown(setups=machine, on_failure_fail_dagrun=True)
+    done = EmptyOperator(task_id="done", task_display_name="All results are there")
+
+    machine >> reads >> sheet >> salmon >> results >> shared >> [done, pause]
+    # A teardown also runs after a failure; clearing a task later clears it, and the resume, as well. A machine that
+    # stays on fails the run. Since that makes the teardown decide about the run, `done` must not be left out: it is
+    # what fails the run when anything before it failed.
+    pause.as_teardown(setups=machine, on_failure_fail_dagrun=True)

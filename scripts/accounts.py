@@ -13,15 +13,16 @@ PAGE = 50  # what the vendor's page calls the naive way lists with the default p
 class Step:
     """One task of the DAG.
 
-    :param loop: calls that a loop over single items would have used; ``None``: no fewer than here.
+    :param title: what a person calls it.
+    :param loop: calls that a loop over single items would have used; ``None``: as many as here.
     :param end: epoch seconds at which the task had ended.
     """
 
     task: str
-    title: str
     items: int
     noun: str
     loop: int | None
+    title: str = ""
     state: str = "not run"
     begin: float | None = None
     end: float | None = None

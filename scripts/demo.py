@@ -35,13 +35,13 @@ def the_steps() -> list[Step]:
     handles one item per call, and looks at each job once (looking again costs as many calls each time).
     """
     return [
-        Step("machine", "Resume the machine", 1, "workspace", None),
-        Step("reads", "Import FASTQ files from the bucket", FILES, "files", listing(FILES) + 2 * FILES),
-        Step("sheet", "Label them from a sheet", FILES, "files", listing(FILES) + 2 * FILES),
-        Step("salmon", "Run Salmon on every sample", SAMPLES, "tasks", listing(FILES) + 2 * SAMPLES),
-        Step("results", "Export the results to the bucket", SAMPLES, "files", listing(SAMPLES) + 3 * SAMPLES),
-        Step("shared", "Copy them to the shared project", SAMPLES, "files", listing(SAMPLES) + 2 * SAMPLES),
-        Step("pause", "Pause the machine", 1, "workspace", None),
+        Step("machine", 1, "workspace", None),
+        Step("reads", FILES, "files", listing(FILES) + 2 * FILES),
+        Step("sheet", FILES, "files", listing(FILES) + 2 * FILES),
+        Step("salmon", SAMPLES, "tasks", listing(FILES) + 2 * SAMPLES),
+        Step("results", SAMPLES, "files", listing(SAMPLES) + 3 * SAMPLES),
+        Step("shared", SAMPLES, "files", listing(SAMPLES) + 2 * SAMPLES),
+        Step("pause", 1, "workspace", None),
     ]
 
 
@@ -59,7 +59,8 @@ def main() -> int:
         problems = list(run_airflow(environment | sandbox.connections(), log, steps))
         journal, counters = sandbox.get("/journal")["entries"], sandbox.get("/counters")
         strays = attribute(journal, steps)
-        print(f"\n{table(steps)}\n")
+        print(f"\n{table(steps)}")
+        print("One by one: list 50 per page, handle one item per call, look at each job once.\n")
         if options.calls:
             print_calls(steps)
         for service, (name, window) in LIMITS.items():
@@ -91,7 +92,7 @@ def run_airflow(environment: dict[str, str], log: Path, steps: list[Step]) -> It
         ) as airflow,
     ):
         os.close(writing)
-        deadline = threading.Timer(MOST_SECONDS, end, [airflow])
+        deadline = threading.Timer(MOST_SECONDS, end, [[airflow]])
         deadline.daemon = True
         deadline.start()
         shown = ""
@@ -100,6 +101,8 @@ def run_airflow(environment: dict[str, str], log: Path, steps: list[Step]) -> It
             step = by_task.get(event.get("task", ""))
             if event["event"] == "ready":
                 print(f"Airflow is ready after {time.monotonic() - began:.0f} s.", flush=True)
+                for step in steps:
+                    step.title = event["titles"][step.task]
             elif event["event"] == "begins" and step is not None and shown != step.task:
                 shown = step.task
                 print(f"  {step.title} ({step.items:,} {step.noun}) …", flush=True)

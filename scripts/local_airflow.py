@@ -6,6 +6,7 @@ import contextlib
 import itertools
 import json
 import os
+import secrets
 import shutil
 import signal
 import socket
@@ -13,14 +14,17 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
 
+import psutil
+
 ROOT = Path(__file__).resolve().parents[1]
 EXAMPLE_DAGS = ROOT / "example_dags"
 GRACE_SECONDS = 10.0
+START_SECONDS = 90.0
 
 
 def free_port() -> int:
@@ -30,10 +34,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def get_json(url: str, body: Any = None, token: str = "") -> Any:
+def get_json(url: str, body: Any = None, **headers: str) -> Any:
     """Ask a service on loopback, past any proxy; with a body it is a POST."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json", "X-SBG-Auth-Token": token})
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request, timeout=10) as answer:
         return json.load(answer)
@@ -41,12 +45,15 @@ def get_json(url: str, body: Any = None, token: str = "") -> Any:
 
 @contextlib.contextmanager
 def stops_cleanly() -> Iterator[None]:
-    """Turn SIGTERM and SIGHUP into an exit that runs every ``finally``, as Ctrl-C does."""
+    """Let Ctrl-C, SIGTERM and SIGHUP run every ``finally``, and let no second one interrupt that."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def leave(number: int, _frame: object) -> None:
-        raise SystemExit(128 + number)
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
 
-    before = {number: signal.signal(number, leave) for number in (signal.SIGTERM, signal.SIGHUP)}
+    before = {number: signal.signal(number, leave) for number in numbers}
     try:
         yield
     finally:
@@ -56,36 +63,42 @@ def stops_cleanly() -> Iterator[None]:
 
 @contextlib.contextmanager
 def started(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str]]:
-    """Run a process in a group of its own, and end the whole group afterwards, whatever happens."""
+    """Run a process in a session of its own, and end everything in that session afterwards, whatever happens."""
     process = subprocess.Popen(command, text=True, start_new_session=True, stdin=subprocess.DEVNULL, **options)
     try:
         yield process
     finally:
-        end(process)
+        end([process])
 
 
-def end(process: subprocess.Popen[str]) -> None:
-    """End a process and everything in its group: first politely, then not."""
+def end(processes: Sequence[subprocess.Popen[str]]) -> None:
+    """End sessions with all that is in them: first politely, then not.
+
+    A group is not enough: Airflow gives each running task a group of its own.
+    """
     for number in (signal.SIGTERM, signal.SIGKILL):
-        # The group may live on when its leader is gone.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(GRACE_SECONDS)
-            if not _wait_for_group(process.pid):
-                return
+        left = _members(processes)
+        for pid in left:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, number)
+        until = time.monotonic() + GRACE_SECONDS
+        while left and time.monotonic() < until:
+            time.sleep(0.05)
+            left = _members(processes)
+        if not left:
+            return
 
 
-def _wait_for_group(group: int) -> bool:
-    """Tell whether some process of the group is still there after the grace."""
-    until = time.monotonic() + GRACE_SECONDS
-    while time.monotonic() < until:
-        try:
-            os.killpg(group, 0)
-        except (ProcessLookupError, PermissionError):
-            return False
-        time.sleep(0.05)
-    return True
+def _members(processes: Sequence[subprocess.Popen[str]]) -> list[int]:
+    sessions = {process.pid for process in processes}
+    for process in processes:
+        process.poll()
+    found = []
+    for one in psutil.process_iter(["status"]):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            if os.getsid(one.pid) in sessions and one.info["status"] != psutil.STATUS_ZOMBIE:
+                found.append(one.pid)
+    return found
 
 
 class SandboxProcess:
@@ -130,7 +143,7 @@ class SandboxProcess:
         token = self.get("")["tokens"]["sb"]["labuser"]
         query = urlencode({"project": project, "fields": fields, "limit": 100})
         for offset in itertools.count(0, 100):
-            items = get_json(f"{self.url}/v2/files?{query}&offset={offset}", token=token)["items"]
+            items = get_json(f"{self.url}/v2/files?{query}&offset={offset}", **{"X-SBG-Auth-Token": token})["items"]
             yield from items
             if len(items) < 100:
                 return
@@ -167,3 +180,106 @@ def airflow_environment(home: Path, **settings: str) -> dict[str, str]:
     }
     local = {"no_proxy": "127.0.0.1,localhost", "NO_PROXY": "127.0.0.1,localhost"}
     return own | local | {"AIRFLOW_HOME": str(home)} | {f"AIRFLOW__{k}": v for k, v in (defaults | settings).items()}
+
+
+class LocalAirflow:
+    """All of Airflow on loopback, as ``airflow standalone`` starts it.
+
+    Not that command itself: it also starts log servers, which listen on all interfaces.
+
+    :param url: address of the UI and the API.
+    :param password: of the user ``admin``.
+    """
+
+    def __init__(self, url: str, password: str) -> None:
+        self.url = url
+        self.password = password
+        self._token = ""
+
+    @classmethod
+    @contextlib.contextmanager
+    def run(cls, home: Path, connections: Mapping[str, str], *, port: int, **settings: str) -> Iterator[LocalAirflow]:
+        """Start database, scheduler with LocalExecutor, DAG processor, triggerer and API server; end them afterwards.
+
+        :param home: Airflow's home; emptied.
+        :param connections: environment variables of the connections.
+        :param port: of the UI.
+        :param settings: as for :func:`airflow_environment`.
+        """
+        airflow = cls(f"http://127.0.0.1:{port}", secrets.token_urlsafe(9))
+        passwords = home / "passwords.json"
+        environment = airflow_environment(
+            home,
+            **{
+                "API__HOST": "127.0.0.1",
+                "API__PORT": str(port),
+                "API__BASE_URL": airflow.url,
+                "API__WORKERS": "1",
+                "API__SECRET_KEY": secrets.token_hex(16),
+                "API_AUTH__JWT_SECRET": secrets.token_hex(32),
+                "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+                "CORE__EXECUTION_API_SERVER_URL": f"{airflow.url}/execution/",
+                "CORE__EXECUTOR": "LocalExecutor",
+                "CORE__PARALLELISM": "3",
+                "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
+                **settings,
+            },
+        ) | dict(connections)
+        passwords.write_text(json.dumps({"admin": airflow.password}))
+        passwords.chmod(0o600)
+        command = [sys.executable, "-m", "airflow"]
+        with (home / "migrate.log").open("w") as log:
+            subprocess.run(
+                [*command, "db", "migrate"], env=environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, check=True
+            )
+        parts = {
+            "api-server": [],
+            "dag-processor": [],
+            "scheduler": ["--skip-serve-logs"],
+            "triggerer": ["--skip-serve-logs"],
+        }
+        processes: list[subprocess.Popen[str]] = []
+        try:
+            for name, arguments in parts.items():
+                log = (home / f"{name}.log").open("w")
+                processes.append(
+                    subprocess.Popen(
+                        [*command, name, *arguments],
+                        env=environment,
+                        cwd=ROOT,
+                        text=True,
+                        stdin=subprocess.DEVNULL,
+                        stdout=log,
+                        stderr=subprocess.STDOUT,
+                        start_new_session=True,
+                    )
+                )
+                log.close()
+            airflow.wait_until_ready(processes, dict(zip(parts, (home / f"{name}.log" for name in parts), strict=True)))
+            yield airflow
+        finally:
+            end(processes)
+
+    def wait_until_ready(self, processes: Sequence[subprocess.Popen[str]], logs: Mapping[str, Path]) -> None:
+        """Return as soon as every part is healthy.
+
+        :raises RuntimeError: when one has ended, or not all are healthy in time.
+        """
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until:
+            for process, (name, log) in zip(processes, logs.items(), strict=True):
+                if process.poll() is not None:
+                    raise RuntimeError(f"Airflow's {name} has ended, see {log}")
+            with contextlib.suppress(OSError):
+                health = get_json(f"{self.url}/api/v2/monitor/health")
+                if all(health[part]["status"] == "healthy" for part in ("scheduler", "triggerer", "dag_processor")):
+                    return
+            time.sleep(0.5)
+        raise RuntimeError(f"Airflow was not ready after {START_SECONDS:.0f} s, see {next(iter(logs.values())).parent}")
+
+    def api(self, path: str, body: Any = None) -> Any:
+        """Ask Airflow's API as ``admin``; with a body it is a POST."""
+        if not self._token:
+            login = {"username": "admin", "password": self.password}
+            self._token = get_json(f"{self.url}/auth/token", login)["access_token"]
+        return get_json(f"{self.url}/api/v2/{path}", body, Authorization=f"Bearer {self._token}")

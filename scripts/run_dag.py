@@ -51,14 +51,13 @@ def main(dag_id: str, descriptor: int) -> None:
         for task in dag.tasks:
             # Here a second try would only hide what went wrong in the first.
             task.retries = 0
-        reporter.say("ready")
+        reporter.say("ready", titles={task.task_id: task.task_display_name for task in dag.tasks})
         get_listener_manager().add_listener(reporter)
         run = dag.test()
         for instance in run.get_task_instances():
             reporter.say(
                 "task",
                 task=instance.task_id,
-                title=dag.get_task(instance.task_id).task_display_name,
                 state=str(instance.state),
                 begin=instance.start_date.timestamp() if instance.start_date else None,
                 end=instance.end_date.timestamp() if instance.end_date else None,
