@@ -30,6 +30,9 @@ from airflow_src_provider.exceptions import ApiError, BadRequestError, NotFoundE
 LOG_TAIL = 4000
 #: Seconds after which an action that is not over is not waited for any more.
 STUCK_AFTER = 7200.0
+#: Seconds for which an action that ends a wait is tried: a machine cannot be paused while it resumes.
+UNDO_PATIENCE = 180.0
+UNDO_AGAIN = 10.0
 #: The newest entry of a type is enough to tell old from new: all others are older still.
 BASELINE = 1
 _LOG = "provisioning_log"
@@ -204,11 +207,22 @@ class WorkspaceWait(Wait):
         return Seen(verdict.state, text)
 
     def cancel(self, client: Any) -> list[str]:
-        """Pause or delete what this wait is about, as far as the service lets us."""
+        """Pause or delete what this wait is about; while the service refuses that, try again for a few minutes."""
         undo = self.options.get("undo")
-        if undo not in ("pause", "delete"):
+        if undo not in _DONE:
             return []
-        return [_undo(client, undo, id_) for id_ in self.options.get("undo_ids", self.ids)]
+        told: dict[str, str] = {}
+        pending = list(self.options.get("undo_ids", self.ids))
+        until = time.time() + (0.0 if client.session.ending else UNDO_PATIENCE)
+        while pending:
+            for id_ in list(pending):
+                refused, told[id_] = _undo(client, undo, id_)
+                if not refused:
+                    pending.remove(id_)
+            if not pending or time.time() >= until:
+                break
+            time.sleep(UNDO_AGAIN)
+        return list(told.values())
 
 
 def _text(workspace: Mapping[str, Any] | None, reason: str) -> str:
@@ -231,16 +245,18 @@ def _settled(workspace: Mapping[str, Any] | None) -> Seen:
     return Seen("waiting" if busy else "done", _text(workspace, f"status is {shown}"), summary(workspace))
 
 
-def _undo(client: Any, undo: str, id_: str) -> str:
+def _undo(client: Any, undo: str, id_: str) -> tuple[bool, str]:
+    """Return whether it was refused for the moment, and what happened in words."""
     try:
         if undo == "delete":
             client.workspaces.delete(id_)
         else:
             client.workspaces.pause(id_)
     except NotFoundError:
-        return f"Workspace {id_} is gone already."
+        return False, f"Workspace {id_} is gone already."
     except BadRequestError as error:
-        return f"Workspace {id_} cannot be {_DONE[undo]} at this moment, so it may be left running: {error.message}"
+        why = f"cannot be {_DONE[undo]} at this moment, so it may be left running: {error.message}"
+        return True, f"Workspace {id_} {why}"
     except ApiError as error:
-        return f"Whether workspace {id_} is {_DONE[undo]} is not known, look at it in the portal: {error}"
-    return f"Asked to {undo} workspace {id_}, since nobody waits for it any more."
+        return False, f"Whether workspace {id_} is {_DONE[undo]} is not known, look at it in the portal: {error}"
+    return False, f"Asked to {undo} workspace {id_}, since nobody waits for it any more."

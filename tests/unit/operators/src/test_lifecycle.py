@@ -225,7 +225,11 @@ def test_the_time_is_over_and_what_was_resumed_is_paused(src: SrcWorld, deferrab
     src.world.plan("resume", outcome="stuck")
     with pytest.raises(WaitTimeoutError, match="1 unfinished"):
         src.run(resume(deferrable=deferrable, timeout=120))
-    assert src.calls()["POST workspaces/<id>/actions/pause/"] == 1
+    assert src.calls()["POST workspaces/<id>/actions/pause/"] > 1
+    src.sandbox.reset()
+    with pytest.raises(WaitTimeoutError):
+        src.run(resume(deferrable=deferrable, timeout=40, poll_interval=15))
+    assert src.effects("gpu-box") == {"resume": 1, "pause": 1}
 
 
 def test_a_kill_pauses_only_what_this_task_resumed(src: SrcWorld) -> None:
@@ -247,8 +251,16 @@ def test_a_kill_says_when_a_machine_may_be_left_running(src: SrcWorld) -> None:
     task = resume()
     carry = task.submit(make_context())
     task._next_wave(make_context(), carry)
-    (line,) = task.waits_for(carry).cancel(task.client)  # type: ignore[union-attr]
+    wait, client = task.waits_for(carry), task.client
+    assert wait is not None
+    started = src.now()
+    (line,) = wait.cancel(type(client)(client.session.urgent()))
     assert "cannot be paused at this moment, so it may be left running" in line
+    assert src.now() == started
+    # Where there is time, it is paused as soon as it runs.
+    (line,) = wait.cancel(client)
+    assert line.startswith("Asked to pause")
+    assert src.effects("gpu-box") == {"resume": 1, "pause": 1}
 
 
 BAD = [
