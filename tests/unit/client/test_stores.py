@@ -66,16 +66,17 @@ def test_no_window_ever_holds_more_than_the_limit(
         pause = store.try_acquire()
         if pause and waits:
             assert pause <= window + 0.002
-            clock.now += pause
+            # Whole milliseconds of a clock in fractions: one of them may get lost.
+            clock.now += pause + 0.001
             pause = store.try_acquire()
             assert not pause, "room was promised after the pause"
         if not pause:
             admitted.append(clock.now)
         else:
-            # A refusal is right: the window before this moment is full. Milliseconds are counted in whole.
+            # A refusal is right: the window before this moment is full.
             assert sum(clock.now - at <= window + 0.0021 for at in admitted) >= limit
     for i in range(len(admitted) - limit):
-        assert admitted[i + limit] - admitted[i] > window
+        assert admitted[i + limit] - admitted[i] > window - 1e-9
 
 
 @pytest.mark.parametrize("make", MAKERS)
@@ -112,13 +113,14 @@ def test_old_rows_are_removed(tmp_path: Path) -> None:
     for _ in range(40):
         assert not store.try_acquire()
         clock.now += 20
-    assert rows(tmp_path) <= 610 / 20 + 2
+    assert len(rows(tmp_path)) <= 610 / 20 + 2
 
 
-def rows(folder: Path) -> int:
+def rows(folder: Path) -> list[int]:
+    """Return the milliseconds of all permits on record."""
     (path,) = folder.glob("*.sqlite")
     with contextlib.closing(sqlite3.connect(path)) as connection:
-        return int(connection.execute("SELECT COUNT(*) FROM sent").fetchone()[0])
+        return [row[0] for row in connection.execute("SELECT item_timestamp FROM sent ORDER BY item_timestamp")]
 
 
 # --- several users of one file ---
@@ -187,12 +189,11 @@ def start_worker(folder: Path, limit: int, window: float, until: float) -> subpr
 def test_eight_processes_share_one_file_exactly(tmp_path: Path) -> None:
     limit, window, end = 40, 0.4, time.monotonic() + 3.2
     workers = [start_worker(tmp_path, limit, window, end) for _ in range(8)]
-    sent = sorted(float(at) for worker in workers for at in worker.communicate()[0].split()[1:])
-    # A permit is stamped within the lock and printed shortly after it, which a busy machine may stretch.
-    late = 0.05
-    assert all(b - a > window - late for a, b in zip(sent, sent[limit:], strict=False))
-    full_windows = (sent[-1] - sent[0]) / window
-    assert len(sent) > 0.85 * limit * full_windows
+    counts = [len(worker.communicate()[0].split()) - 1 for worker in workers]
+    sent = rows(tmp_path)
+    assert sum(counts) == len(sent)
+    assert all(later - earlier > window * 1000 for earlier, later in zip(sent, sent[limit:], strict=False))
+    assert len(sent) > 0.8 * limit * (sent[-1] - sent[0]) / 1000 / window
 
 
 def test_killed_holders_never_lock_the_others_out(tmp_path: Path) -> None:
