@@ -462,6 +462,17 @@ def get_provider_info() -> dict[str, object]:
                         "example": "redis://redis.example.org:6379/0",
                         "default": "",
                     },
+                    "longest_sleep": {
+                        "description": (
+                            "Seconds that a worker may sleep in one go while the request budget is used up, the "
+                            "service's queue is full or it is under maintenance. For longer than that, tasks that are "
+                            "deferrable and durable give their worker back and go on later."
+                        ),
+                        "version_added": "0.1.0",
+                        "type": "float",
+                        "example": None,
+                        "default": "60.0",
+                    },
                     "poll_interval": {
                         "description": (
                             "Seconds between two looks at remote work, for operators that name no poll_interval. "

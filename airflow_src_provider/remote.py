@@ -10,7 +10,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_src_provider.client.waiting import Wait, wait_blocking
-from airflow_src_provider.exceptions import InvalidInputError, RemoteWorkError, WaitTimeoutError
+from airflow_src_provider.exceptions import ApiError, InvalidInputError, RemoteWorkError, WaitTimeoutError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,9 +100,15 @@ class RemoteTask:
             # on_kill runs in a signal handler: it can neither ask Airflow for the connection nor share locks with the
             # code it interrupted.
             self._urgent_client = type(client)(client.session.urgent())
-        found = wait.look(client, wait.ids) if found is None else found
         progress = Progress(wait)
-        line = progress.update(found)
+        line = None
+        try:
+            found = wait.look(client, wait.ids) if found is None else found
+            line = progress.update(found)
+        except ApiError as error:
+            if not error.retryable:
+                raise
+            line = f"No answer this time, waiting: {error}"
         if not progress.pending:
             return progress.event()
         if not self.deferrable:

@@ -156,6 +156,9 @@ class ApiSession:
     def __repr__(self) -> str:
         return f"<ApiSession {self._service_name} {' '.join(self._base_urls.values())}>"
 
+    #: Whether it belongs to a process that is being ended, so that there is no time to try again later.
+    ending = False
+
     @property
     def budget(self) -> Budget:
         """Return the request budget of the token."""
@@ -182,6 +185,20 @@ class ApiSession:
         sibling._timeouts = (within, within)
         sibling._max_wait = 0.0
         sibling._refresh_token = None
+        sibling.ending = True
+        sibling.renew_after_fork()
+        renew_after_fork(sibling)
+        return sibling
+
+    def hasty(self, max_wait: float) -> ApiSession:
+        """Return a sibling for a caller who has better things to do than to wait, such as the poller of all waits.
+
+        It shares the token's budget with this session and raises, instead of waiting, what may pass later.
+
+        :param max_wait: seconds that one request may spend waiting, if that is less than this session's.
+        """
+        sibling = copy.copy(self)
+        sibling._max_wait = min(self._max_wait, max_wait)
         sibling.renew_after_fork()
         renew_after_fork(sibling)
         return sibling

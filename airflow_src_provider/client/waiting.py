@@ -15,7 +15,13 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
-from airflow_src_provider.exceptions import ApiError, InvalidInputError
+from airflow_src_provider.exceptions import (
+    ApiError,
+    BudgetWaitError,
+    InvalidInputError,
+    RateLimitError,
+    ServiceUnavailableError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -23,6 +29,10 @@ MAX_REASON = 300
 STRETCH_AFTER = 1800.0
 STRETCH_MAX = 4.0
 MAX_SILENCE = 3600.0
+#: The service, or the budget, says "not now"; that is an answer, and waiting for it is bounded by deadlines only.
+NOT_NOW = (BudgetWaitError, RateLimitError, ServiceUnavailableError)
+#: Looks may take this part of what the budget has left.
+POLLING_SHARE = 0.25
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,8 @@ class Wait(abc.ABC):
     """
 
     kind: ClassVar[str]
+    #: Whether the texts of :meth:`judge` name what they are about, so that a log need not show the id as well.
+    names_itself: ClassVar[bool] = False
 
     def __init__(self, ids: Sequence[str], **options: Any) -> None:
         if isinstance(ids, str) or not ids:
@@ -76,6 +88,11 @@ class Wait(abc.ABC):
         del client
         return []
 
+    @property
+    def may_stay(self) -> int:
+        """Return how many ids may be unfinished when the wait ends; option ``may_stay``, default none."""
+        return int(self.options.get("may_stay", 0))
+
     def to_dict(self) -> dict[str, Any]:
         """Return the JSON-able arguments that make this wait again."""
         return {"ids": self.ids, **self.options}
@@ -92,8 +109,9 @@ class Progress:
 
     @property
     def pending(self) -> list[str]:
-        """Return the ids that are not finished yet."""
-        return [i for i in self.wait.ids if i not in self.results and i not in self.failed]
+        """Return the ids that are not finished yet; none when as few are left as may stay."""
+        left = [i for i in self.wait.ids if i not in self.results and i not in self.failed]
+        return left if len(left) > self.wait.may_stay else []
 
     def update(self, found: Mapping[str, Any]) -> str | None:
         """Take in what one look found.
@@ -109,7 +127,7 @@ class Progress:
                 self.failed[id_] = seen.text[:MAX_REASON]
             if self._texts.get(id_) != seen.text:
                 self._texts[id_] = seen.text
-                changed.append(f"{id_}: {seen.text}")
+                changed.append(seen.text if self.wait.names_itself else f"{id_}: {seen.text}")
         if not changed:
             return None
         shown = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
@@ -132,14 +150,39 @@ class Progress:
         }
 
 
-def next_interval(wish: float, age: float) -> float:
-    """Return the seconds until the next look.
+def stretched(wish: float, age: float) -> float:
+    """Return the seconds between two looks.
 
     :param wish: interval that was asked for, in seconds.
     :param age: how long it has been waited already; old waits are looked at less often, up to four times the wish.
     """
-    stretched = wish * min(STRETCH_MAX, max(1.0, age / STRETCH_AFTER))
-    return stretched * random.uniform(0.9, 1.1)
+    return wish * min(STRETCH_MAX, max(1.0, age / STRETCH_AFTER))
+
+
+def jitter() -> float:
+    """Return a factor that keeps many pollers from looking at the same moment."""
+    return random.uniform(0.9, 1.1)
+
+
+def affordable(session: Any, calls: int) -> float:
+    """Return the seconds between looks that leave most of the budget to those who do the work.
+
+    :param session: the session that looks.
+    :param calls: what one look costs.
+    """
+    settings = session.budget.settings
+    left = max(0, settings.allowed - session.budget.used())
+    # Once the window is over there is a new allowance.
+    return float(settings.window * min(1.0, calls / max(1.0, POLLING_SHARE * left)))
+
+
+def is_final(error: ApiError, silent: float) -> bool:
+    """Tell whether it is of no use to look again.
+
+    :param error: why the last look failed.
+    :param silent: seconds since the service gave an answer.
+    """
+    return not error.retryable or (silent > MAX_SILENCE and not isinstance(error, NOT_NOW))
 
 
 def wait_blocking(
@@ -161,7 +204,7 @@ def wait_blocking(
     :param deadline: moment (epoch seconds) at which to stop waiting.
     :param first: what is known already; saves the first look.
     :return: the same event that the triggerer would send.
-    :raises ApiError: an error that will not pass by itself, or none but errors for an hour.
+    :raises ApiError: an error that will not pass by itself, or no answer for an hour.
     """
     progress = Progress(wait)
     started = answered = clock()
@@ -175,13 +218,13 @@ def wait_blocking(
             if line:
                 tell(line)
         except ApiError as error:
-            if not error.retryable or clock() - answered > MAX_SILENCE:
+            if is_final(error, clock() - answered):
                 raise
             tell(f"No answer this time, still waiting: {error}")
         if not progress.pending:
             return progress.event()
         found = None
-        pause = next_interval(interval, clock() - started)
+        pause = stretched(interval, clock() - started) * jitter()
         left = deadline - clock()
         if left <= 0:
             return progress.event("timeout")

@@ -4,19 +4,26 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator, conf
 
-from airflow_src_provider.exceptions import InvalidInputError, WaitTimeoutError
-from airflow_src_provider.remote import RemoteTask, seconds
+from airflow_src_provider.client.waiting import NOT_NOW, jitter
+from airflow_src_provider.exceptions import ApiError, InvalidInputError, WaitTimeoutError
+from airflow_src_provider.operators.durable import RESUMED
+from airflow_src_provider.remote import BACKSTOP, RemoteTask, seconds
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Sequence
 
     from airflow.sdk.definitions.context import Context
 
     from airflow_src_provider.client.waiting import Wait
+
+CONFIG_SECTION = "airflow_src_provider"
+LONGEST_SLEEP = 60.0
+PAUSE = 60.0
 
 
 class RemoteOperator(RemoteTask, BaseOperator):
@@ -26,10 +33,14 @@ class RemoteOperator(RemoteTask, BaseOperator):
     what to report (:meth:`finish`). What these three hand to each other is the *carry*, a small JSON-able dict, because
     a deferral may lie between them.
 
+    A worker does not sleep for long: when the request budget is used up, the queue of the service is full or it is
+    under maintenance for longer than ``[airflow_src_provider] longest_sleep`` (60 s), a deferrable, durable task gives
+    its worker back until then and goes on where it was.
+
     :param wait_for_completion: wait until the work is finished; otherwise only start it.
     :param deferrable: wait in the triggerer instead of in the worker; default ``[operators] default_deferrable``.
-    :param poll_interval: seconds between looks, default ``[airflow_src_provider] poll_interval``, which is 30 unless set;
-        all waits of a connection are looked at together.
+    :param poll_interval: seconds between looks, default ``[airflow_src_provider] poll_interval``, which is 30 unless
+        set; all waits of a connection are looked at together.
     :param timeout: longest wait, in seconds or as ``timedelta``, default one day. The remote work is ended when it has
         passed, if ``cancel_on_kill``.
     :param cancel_on_kill: end the remote work when this task is killed or its time is over.
@@ -57,7 +68,7 @@ class RemoteOperator(RemoteTask, BaseOperator):
         if deferrable is None:
             deferrable = conf.getboolean("operators", "default_deferrable", fallback=False)
         if poll_interval is None:
-            poll_interval = conf.getfloat("airflow_src_provider", "poll_interval", fallback=30.0)
+            poll_interval = conf.getfloat(CONFIG_SECTION, "poll_interval", fallback=30.0)
         for name, value in (
             ("wait_for_completion", wait_for_completion),
             ("deferrable", deferrable),
@@ -91,8 +102,24 @@ class RemoteOperator(RemoteTask, BaseOperator):
         """Return the XCom value, or raise when the work did not end well; ``event`` is ``None`` without a wait."""
         raise NotImplementedError
 
+    @cached_property
+    def client(self) -> Any:
+        """Return the service's client."""
+        client = self.hook.client
+        if not self._can_pause:
+            return client
+        longest = conf.getfloat(CONFIG_SECTION, "longest_sleep", fallback=LONGEST_SLEEP)
+        return type(client)(client.session.hasty(longest))
+
     def execute(self, context: Context) -> Any:
-        """Do the work."""
+        """Do the work, or as much of it as can be done now."""
+        conn_id = getattr(self, self.conn_id_field)
+        if not isinstance(conn_id, str) or not conn_id.strip():
+            raise InvalidInputError(self.conn_id_field, conn_id, "the id of a connection")
+        return self._or_pause(context, lambda: self.work(context))
+
+    def work(self, context: Context) -> Any:
+        """Check, submit, wait, finish. What this does a second time in the same task run must have no second effect."""
         self.check()
         carry = self.submit(context)
         carry["deadline"] = time.time() + self.timeout
@@ -109,6 +136,48 @@ class RemoteOperator(RemoteTask, BaseOperator):
     def execute_complete(self, context: Context, event: Any, carry: dict[str, Any]) -> Any:
         """Resume after the wait."""
         return self.finish(context, carry, self.outcome(event, carry))
+
+    def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
+        """Go on after a deferral."""
+        go_on = super().resume_execution
+        return self._or_pause(context, lambda: go_on(next_method, next_kwargs, context))
+
+    @property
+    def _can_pause(self) -> bool:
+        # Afterwards the work begins anew, and only the memory keeps it from doing things twice.
+        return self.deferrable and self.durable
+
+    def _or_pause(self, context: Any, do: Callable[[], Any]) -> Any:
+        try:
+            return do()
+        except NOT_NOW as error:
+            if not self._can_pause:
+                raise
+            self._pause(context, error)
+            raise
+
+    def _pause(self, context: Any, error: ApiError) -> None:
+        from airflow_src_provider.triggers.pause import PauseTrigger
+
+        now = time.time()
+        give_up_at = context.get(RESUMED) or now + self.timeout
+        until = now + max(error.retry_after or PAUSE, 1.0) * jitter()
+        if until > give_up_at:
+            return
+        moment = time.strftime("%H:%M:%S", time.localtime(until))
+        self.log.info("%s. The worker is given back; next try at %s.", error, moment)
+        self.defer(
+            trigger=PauseTrigger(until=until, carry={"give_up_at": give_up_at, "api_calls": self.api_calls({})}),
+            method_name="after_pause",
+            timeout=timedelta(seconds=until - now + BACKSTOP),
+        )
+
+    def after_pause(self, context: Any, event: Any, carry: dict[str, Any]) -> Any:
+        """Begin anew after a pause; what is done already is remembered."""
+        self.check_event(event)
+        context[RESUMED] = carry["give_up_at"]
+        self._counted = -carry["api_calls"]
+        return self.work(context)
 
     def outcome(self, event: Any, carry: dict[str, Any]) -> dict[str, Any]:
         """Return the checked event; when the time was over, end the remote work and raise."""

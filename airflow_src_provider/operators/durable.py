@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
+#: Key of the context in which a task that paused and began anew keeps until when it tries.
+RESUMED = "airflow_src_provider_resumed"
+
 
 class Ledger:
     """The records of one task run.
@@ -37,7 +40,7 @@ class Ledger:
         self.epoch = int(getattr(ti, "max_tries", 0) or 0) - int(retries)
         self.durable = durable
         #: Whether an effect of this epoch may be there without a record of it.
-        self.may_have_acted = durable and int(ti.try_number) > 1
+        self.may_have_acted = durable and (int(ti.try_number) > 1 or RESUMED in context)
         who = (ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index, self.epoch)
         self.marker = hashlib.sha256("\n".join(map(str, who)).encode()).hexdigest()[:16]
 

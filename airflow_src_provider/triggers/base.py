@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import importlib
+import logging
+import time
 from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ClassVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
-from airflow_src_provider.client.waiting import Wait
+from airflow_src_provider.client.waiting import Progress, Wait
+from airflow_src_provider.exceptions import ApiError
 from airflow_src_provider.triggers.hub import Hub
+
+#: Seconds that a look may wait inside a request; the hub has its own way of coming back later.
+POLL_PATIENCE = 5.0
+GUARD_TRIES = 3
+#: States of a task that nobody goes on with.
+KILLED = frozenset({"failed", "skipped", "upstream_failed", "removed"})
+
+log = logging.getLogger(__name__)
 
 _background: set[asyncio.Task[None]] = set()
 _cancel_threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="airflow-src-provider-cancel")
@@ -65,9 +77,14 @@ class WaitTrigger(BaseTrigger):
         module, _, name = self.hook_path.rpartition(".")
         return getattr(importlib.import_module(module), name)(self.conn_id).client
 
+    def make_poller(self) -> Any:
+        """Build the client that the hub looks with. Blocks, so it runs in a thread."""
+        client = self.make_client()
+        return type(client)(client.session.hasty(POLL_PATIENCE))
+
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield exactly one event."""
-        event = await Hub.of((self.hook_path, self.conn_id), self.make_client).wait(
+        event = await Hub.of((self.hook_path, self.conn_id), self.make_poller).wait(
             self.wait_class(**self.wait),
             interval=self.poll_interval,
             deadline=self.deadline,
@@ -76,7 +93,10 @@ class WaitTrigger(BaseTrigger):
         yield TriggerEvent({**event, "carry": self.carry})  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
-        """Cancel the remote work, if the task was really killed."""
+        """Cancel the remote work, if the task was really killed.
+
+        A triggerer that was stalled hears of "killed" triggers that have only moved to another triggerer.
+        """
         if not self.cancel_on_kill:
             return
         # A task of its own: the triggerer cancels this coroutine again about a second later.
@@ -87,25 +107,52 @@ class WaitTrigger(BaseTrigger):
 
     async def _cancel_if_killed(self) -> None:
         loop = asyncio.get_running_loop()
-        if await loop.run_in_executor(_cancel_threads, self._still_deferred):
-            self.log.info("The task is still deferred: its trigger has moved, nothing is cancelled.")
+        try:
+            state = await loop.run_in_executor(_cancel_threads, self._ask_state)
+            if state == "deferred":
+                self.log.info("The task is still deferred: its trigger has moved, nothing is cancelled.")
+                return
+            lines = await loop.run_in_executor(_cancel_threads, self._cancel, state)
+        except Exception:
+            # Nobody waits for this task of the loop, so nobody else would hear of it.
+            log.exception("What was waited for may go on, look at it in the portal: %s", self.wait["ids"])
             return
-        for line in await loop.run_in_executor(_cancel_threads, self._cancel):
+        for line in lines:
             self.log.info(line)
 
-    def _still_deferred(self) -> bool:
-        # A triggerer that was stalled hears of "killed" triggers that have only moved to another triggerer.
+    def _ask_state(self) -> str | None:
+        for tries_left in reversed(range(GUARD_TRIES)):
+            try:
+                return self._task_state()
+            except Exception:
+                if not tries_left:
+                    raise
+                time.sleep(1.0)
+        raise AssertionError("the last try returns or raises")
+
+    def _task_state(self) -> str | None:
         from airflow.sdk.execution_time.task_runner import RuntimeTaskInstance
 
         ti = self.task_instance
         if ti is None:
-            return False
+            return None
         map_index = -1 if ti.map_index is None else ti.map_index
         states = RuntimeTaskInstance.get_task_states(
             dag_id=ti.dag_id, task_ids=[ti.task_id], run_ids=[ti.run_id], map_index=map_index
         )
         by_task = states.get(ti.run_id) or {}
-        return (by_task.get(ti.task_id) or by_task.get(f"{ti.task_id}_{map_index}")) == "deferred"
+        state = by_task.get(ti.task_id) or by_task.get(f"{ti.task_id}_{map_index}")
+        return None if state is None else str(state)
 
-    def _cancel(self) -> list[str]:
-        return self.wait_class(**self.wait).cancel(self.make_client())
+    def _cancel(self, state: str | None) -> list[str]:
+        wait = self.wait_class(**self.wait)
+        client = self.make_client()
+        if state not in KILLED:
+            # Cleared, or this triggerer was stalled, another one saw the end, and the task has gone on since: what came
+            # of the work is not to be undone then.
+            progress = Progress(wait)
+            with contextlib.suppress(ApiError):
+                progress.update(wait.look(client, wait.ids))
+            if not progress.pending:
+                return ["What was waited for is over, there is nothing to cancel."]
+        return wait.cancel(client)

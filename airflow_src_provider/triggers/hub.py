@@ -1,11 +1,12 @@
 """The one poller of a connection: a thousand waits cost the calls that a thousand ids need, not a thousand.
 
 There is one hub for each event loop and connection. It lives while somebody waits. All waits of one kind are looked at
-together, at the smallest interval that any of them asked for. Requests run in threads of the hub's own, never on the
-loop.
+together: whoever is due takes along everybody who will be due before long. How soon a wait is due follows from the
+interval it asked for, its age, and what the token's budget has left. Requests run in threads of the hub's own, never on
+the loop, and do not wait inside: a "not now" comes back here, and the next look comes later.
 
-What happens to an error depends on whom it concerns. One that may pass stays here and the next look comes later. One
-that will not pass (a refused token, say) ends all waits of that kind, each with an event that says why.
+What happens to an error depends on whom it concerns. One that may pass stays here. One that will not pass (a refused
+token, say) ends all waits of that kind, each with an event that says why.
 """
 
 from __future__ import annotations
@@ -15,21 +16,25 @@ import contextlib
 import contextvars
 import logging
 import time
-import weakref
 from collections.abc import Callable, Hashable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from airflow_src_provider.client.waiting import MAX_SILENCE, Progress, Wait, next_interval
-from airflow_src_provider.exceptions import ApiError
+from airflow_src_provider.client.waiting import Progress, Wait, affordable, is_final, jitter, stretched
+from airflow_src_provider.exceptions import ApiError, InvalidInputError
 
 log = logging.getLogger(__name__)
 
 JOIN_WINDOW = 0.25
 COALESCE = 0.05
 BACK_OFF_MAX = 8.0
+#: Part of its interval after which a wait is looked at together with one that is due.
+ALONG = 0.5
+#: Seconds for a last look, for a wait whose time ran out while no triggerer was there.
+LAST_LOOK = 10.0
+CLIENT_TRIES = 5
 
-_hubs: weakref.WeakKeyDictionary[asyncio.AbstractEventLoop, dict[Hashable, Hub]] = weakref.WeakKeyDictionary()
+_hubs: dict[asyncio.AbstractEventLoop, dict[Hashable, Hub]] = {}
 _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="airflow-src-provider-poll")
 
 
@@ -41,22 +46,26 @@ def _now() -> float:
 
 
 class _Waiter:
-    __slots__ = ("future", "interval", "progress", "since", "tell")
+    __slots__ = ("_context", "_since", "_tell", "_wish", "due", "future", "looked_at", "progress")
 
-    def __init__(
-        self, wait: Wait, interval: float, future: asyncio.Future[dict[str, Any]], tell: Callable[[str], None]
-    ):
+    def __init__(self, wait: Wait, wish: float, future: asyncio.Future[dict[str, Any]], tell: Callable[[str], None]):
         self.progress = Progress(wait)
-        self.interval = interval
         self.future = future
-        self.tell = tell
-        self.since = _now()
+        self.due = self._since = _now()
+        self.looked_at = float("-inf")
+        self._wish = wish
+        self._tell = tell
+        # A line belongs into the log of the task that waits, which is chosen by its context.
+        self._context = contextvars.copy_context()
+
+    @property
+    def period(self) -> float:
+        return stretched(self._wish, _now() - self._since)
 
     def take(self, found: Mapping[str, Any]) -> None:
         try:
-            line = self.progress.update(found)
-            if line:
-                self.tell(line)
+            if line := self.progress.update(found):
+                self._context.run(self._tell, line)
         except Exception as error:
             # Nobody else's wait may end because this one's answer was not understood.
             log.exception("Judging %s failed", self.progress.wait.kind)
@@ -78,14 +87,40 @@ class _Round:
 
     def __init__(self) -> None:
         self.waiters: list[_Waiter] = []
-        self.looked_at = _now()
         self.answered_at = _now()
+        self.not_before = float("-inf")
         self.failures = 0
 
+    def join(self, waiter: _Waiter) -> None:
+        # A wait may be long over when its triggerer comes back: look soon, together with all that join now.
+        first = not self.waiters
+        if first:
+            self.answered_at = _now()
+        waiter.due += min(JOIN_WINDOW, waiter.period) if first else waiter.period * jitter()
+        self.waiters.append(waiter)
+
     def due(self) -> float:
-        wish = min(w.interval for w in self.waiters)
-        age = _now() - max(w.since for w in self.waiters)
-        return self.looked_at + next_interval(wish, age) * min(BACK_OFF_MAX, 2.0**self.failures)
+        return max(self.not_before, min(waiter.due for waiter in self.waiters))
+
+    def begin_look(self) -> list[_Waiter]:
+        """Return the waits to look at now: those that are due, and those that will be before long."""
+        now = _now()
+        return [w for w in self.waiters if w.due <= now + COALESCE or w.looked_at + ALONG * w.period <= now]
+
+    def end_look(self, waiters: list[_Waiter], floor: float) -> None:
+        now, factor = _now(), jitter()
+        self.failures = 0
+        self.answered_at = now
+        self.not_before = now + floor * factor
+        for waiter in waiters:
+            waiter.looked_at = now
+            waiter.due = now + waiter.period * factor
+
+    def back_off(self, least: float) -> None:
+        self.failures += 1
+        usual = min((waiter.period for waiter in self.waiters), default=0.0)
+        pause = max(least, usual * min(BACK_OFF_MAX, 2.0**self.failures))
+        self.not_before = _now() + pause * jitter()
 
 
 class Hub:
@@ -109,9 +144,19 @@ class Hub:
         :param key: names the connection and its service.
         :param make_client: builds the client, should the hub not exist yet.
         """
-        hubs = _hubs.setdefault(asyncio.get_running_loop(), {})
+        # A loop that was closed under its waiters, as dag.test() does, has left its hubs behind.
+        for loop in [loop for loop in _hubs if loop.is_closed()]:
+            del _hubs[loop]
+        loop = asyncio.get_running_loop()
+        hubs = _hubs.setdefault(loop, {})
         if key not in hubs:
-            hubs[key] = cls(make_client, on_idle=lambda: hubs.pop(key))
+
+            def forget() -> None:
+                hubs.pop(key, None)
+                if not hubs:
+                    _hubs.pop(loop, None)
+
+            hubs[key] = cls(make_client, on_idle=forget)
         return hubs[key]
 
     async def wait(
@@ -124,79 +169,89 @@ class Hub:
         :param tell: receives one line whenever something has changed.
         :return: the event of :meth:`~airflow_src_provider.client.waiting.Progress.event`.
         """
-        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[dict[str, Any]] = loop.create_future()
         waiter = _Waiter(wait, interval, future, tell)
         round_ = self._rounds.setdefault(type(wait), _Round())
-        if not round_.waiters:
-            # A wait may be long over when its triggerer comes back: look soon, together with all that join now.
-            round_.looked_at = round_.answered_at = _now()
-            round_.looked_at -= interval - JOIN_WINDOW if interval > JOIN_WINDOW else 0.0
-        round_.waiters.append(waiter)
+        round_.join(waiter)
         self._joined.set()
         if self._poller is None or self._poller.done():
             # An empty context: otherwise the poller's lines would go to the log of the first task that waits here.
             self._poller = asyncio.create_task(self._run(), context=contextvars.Context())
+        left = deadline - _epoch()
         try:
-            return await asyncio.wait_for(asyncio.shield(future), max(0.0, deadline - _epoch()))
+            return await asyncio.wait_for(asyncio.shield(future), left if left > 0 else LAST_LOOK)
         except TimeoutError:
             return waiter.progress.event("timeout")
         finally:
-            future.cancel()
             if waiter in round_.waiters:
                 round_.waiters.remove(waiter)
-            if not any(r.waiters for r in self._rounds.values()) and self._poller is not None:
-                self._poller.cancel()
+            if self._poller is not None and not any(r.waiters for r in self._rounds.values()):
+                if not loop.is_closed():
+                    self._poller.cancel()
                 self._poller = None
                 self._on_idle()
 
     async def _run(self) -> None:
-        while active := [(kind, r) for kind, r in self._rounds.items() if r.waiters]:
-            self._joined.clear()
-            for kind, round_ in active:
-                if round_.due() <= _now() + COALESCE:
-                    await self._look(kind, round_)
-            upcoming = [round_.due() for _, round_ in active if round_.waiters]
-            if upcoming:
-                with contextlib.suppress(TimeoutError):
-                    await asyncio.wait_for(self._joined.wait(), max(COALESCE, min(upcoming) - _now()))
-                    await asyncio.sleep(JOIN_WINDOW)
+        try:
+            while active := [(kind, r) for kind, r in self._rounds.items() if r.waiters]:
+                self._joined.clear()
+                for kind, round_ in active:
+                    if round_.waiters and round_.due() <= _now() + COALESCE:
+                        await self._look(kind, round_)
+                upcoming = [round_.due() for _, round_ in active if round_.waiters]
+                if upcoming:
+                    with contextlib.suppress(TimeoutError):
+                        await asyncio.wait_for(self._joined.wait(), max(COALESCE, min(upcoming) - _now()))
+                        await asyncio.sleep(JOIN_WINDOW)
+        except Exception as error:
+            log.exception("The poller failed")
+            for round_ in self._rounds.values():
+                for waiter in round_.waiters:
+                    waiter.fail(error)
 
     async def _look(self, kind: type[Wait], round_: _Round) -> None:
-        waiters = list(round_.waiters)
+        waiters = round_.begin_look()
         ids = list(dict.fromkeys(i for w in waiters for i in w.progress.pending))
-        round_.looked_at = _now()
         try:
-            found = await asyncio.get_running_loop().run_in_executor(_threads, self._ask, kind, ids)
+            found, floor = await asyncio.get_running_loop().run_in_executor(_threads, self._ask, kind, ids)
         except ApiError as error:
-            self._failed(round_, waiters, error)
-            return
+            self._failed(kind, round_, error)
         except Exception as error:
+            if self._client is None and not isinstance(error, InvalidInputError) and round_.failures < CLIENT_TRIES:
+                # Whoever keeps the connections may be away for a moment.
+                log.warning("The connection cannot be read now, %d waits go on: %s", len(round_.waiters), error)
+                round_.back_off(0.0)
+                return
             log.exception("Looking at %d %s failed", len(ids), kind.kind)
-            for waiter in waiters:
+            for waiter in list(round_.waiters):
                 waiter.fail(error)
-            return
-        if round_.failures:
-            log.info("%s: answers again after %d failures.", kind.kind, round_.failures)
-        round_.failures = 0
-        round_.answered_at = _now()
-        for waiter in waiters:
-            waiter.take(found)
+        else:
+            if round_.failures:
+                log.info("%s: answers again after %d failures.", kind.kind, round_.failures)
+            round_.end_look(waiters, floor)
+            for waiter in waiters:
+                waiter.take(found)
 
-    def _ask(self, kind: type[Wait], ids: list[str]) -> Any:
+    def _ask(self, kind: type[Wait], ids: list[str]) -> tuple[Mapping[str, Any], float]:
         if self._client is None:
             self._client = self._make_client()
-        return kind.look(self._client, ids)
+        session = self._client.session
+        before = session.calls
+        found = kind.look(self._client, ids)
+        return found, affordable(session, session.calls - before)
 
-    def _failed(self, round_: _Round, waiters: list[_Waiter], error: ApiError) -> None:
-        round_.failures += 1
-        silent = _now() - round_.answered_at
-        if error.retryable and silent < MAX_SILENCE:
-            log.log(
-                logging.WARNING if round_.failures == 1 else logging.DEBUG,
-                "No answer, %d waits go on: %s",
-                len(waiters),
-                error,
-            )
+    def _failed(self, kind: type[Wait], round_: _Round, error: ApiError) -> None:
+        if is_final(error, _now() - round_.answered_at):
+            for waiter in list(round_.waiters):
+                waiter.finish(waiter.progress.event("error", str(error)))
             return
-        for waiter in waiters:
-            waiter.finish(waiter.progress.event("error", str(error)))
+        round_.back_off(error.retry_after or 0.0)
+        log.log(
+            logging.WARNING if round_.failures == 1 else logging.DEBUG,
+            "%s: no answer, %d waits go on, next look in %.0f s: %s",
+            kind.kind,
+            len(round_.waiters),
+            round_.not_before - _now(),
+            error,
+        )

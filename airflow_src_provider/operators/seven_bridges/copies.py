@@ -53,7 +53,7 @@ class SevenBridgesCopyFilesOperator(SevenBridgesOperator):
         check(validate.project_id, self.project, "project")
         check.choice(self.if_exists, "if_exists", IF_EXISTS)
 
-    def execute(self, context: Context) -> Any:
+    def work(self, context: Context) -> Any:
         """Copy."""
         self.check()
         ledger = self.ledger(context)

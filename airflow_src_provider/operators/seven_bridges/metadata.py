@@ -80,7 +80,7 @@ class SevenBridgesUpdateMetadataOperator(SevenBridgesOperator):
             check(from_metadata, self.metadata, "metadata")
         check.choice(self.mode, "mode", ("merge", "replace"))
 
-    def execute(self, context: Context) -> Any:
+    def work(self, context: Context) -> Any:
         """Set the metadata."""
         from airflow_src_provider.client.seven_bridges.selection import read
 

@@ -26,7 +26,7 @@ class OneWait(Wait):
         return dict.fromkeys(ids, client)
 
     def judge(self, id_: str, found: Any) -> Seen:
-        return Seen("done", "done", self.options.get("answer"))
+        return Seen("waiting", "running") if self.options.get("runs") else Seen("done", "done", self.options["answer"])
 
     def cancel(self, client: Any) -> list[str]:
         time.sleep(self.cancel_takes)
@@ -34,12 +34,24 @@ class OneWait(Wait):
         return [f"cancelled {i}" for i in self.ids]
 
 
+class Client:
+    def __init__(self, session: Any) -> None:
+        self.session = session
+
+
+SESSION = SimpleNamespace(
+    calls=0,
+    hasty=lambda max_wait: SESSION,
+    budget=SimpleNamespace(settings=SimpleNamespace(allowed=1000, window=0.0), used=lambda: 0),
+)
+
+
 class OneTrigger(WaitTrigger):
     hook_path = "builtins.object"
     wait_class = OneWait
 
     def make_client(self) -> Any:
-        return "the client"
+        return Client(SESSION)
 
 
 def make(**more: Any) -> OneTrigger:
@@ -61,6 +73,10 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def states(monkeypatch: pytest.MonkeyPatch, answer: dict[str, Any]) -> None:
     monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(lambda **_: answer))
+
+
+def running(**more: Any) -> OneTrigger:
+    return make(wait={"ids": ["a", "b"], "runs": True}, **more)
 
 
 async def kill(trigger: OneTrigger, again_after: float | None = None) -> None:
@@ -92,19 +108,19 @@ def test_it_travels_as_attributes() -> None:
 
 def test_a_killed_task_cancels_its_remote_work(monkeypatch: pytest.MonkeyPatch) -> None:
     states(monkeypatch, {"r": {"t": "failed"}})
-    asyncio.run(kill(make()))
+    asyncio.run(kill(running()))
     assert OneWait.cancelled == ["a", "b"]
 
 
 def test_a_trigger_that_only_moved_cancels_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     states(monkeypatch, {"r": {"t": "deferred"}})
-    asyncio.run(kill(make()))
+    asyncio.run(kill(running()))
     assert OneWait.cancelled == []
 
 
 def test_the_guard_understands_mapped_tasks(monkeypatch: pytest.MonkeyPatch) -> None:
     states(monkeypatch, {"r": {"t_3": "deferred"}})
-    trigger = make()
+    trigger = running()
     trigger._task_instance.map_index = 3  # type: ignore[union-attr]
     asyncio.run(kill(trigger))
     assert OneWait.cancelled == []
@@ -112,7 +128,7 @@ def test_the_guard_understands_mapped_tasks(monkeypatch: pytest.MonkeyPatch) -> 
 
 def test_the_choice_not_to_cancel_is_kept(monkeypatch: pytest.MonkeyPatch) -> None:
     states(monkeypatch, {"r": {"t": "failed"}})
-    asyncio.run(kill(make(cancel_on_kill=False)))
+    asyncio.run(kill(running(cancel_on_kill=False)))
     assert OneWait.cancelled == []
 
 
@@ -122,7 +138,7 @@ def test_a_second_cancel_does_not_interrupt_the_first(monkeypatch: pytest.Monkey
     OneWait.cancel_takes = 0.1
 
     async def main() -> None:
-        await kill(make(), again_after=0.02)
+        await kill(running(), again_after=0.02)
         assert OneWait.cancelled == [], "the kill was interrupted before the remote side had answered"
         await asyncio.sleep(0.2)
 
@@ -132,13 +148,68 @@ def test_a_second_cancel_does_not_interrupt_the_first(monkeypatch: pytest.Monkey
 
 def test_the_loop_is_never_blocked(monkeypatch: pytest.MonkeyPatch) -> None:
     threads = []
-    monkeypatch.setattr(OneTrigger, "make_client", lambda self: threads.append(threading.current_thread()) or "client")
+
+    def make_client(self: OneTrigger) -> Client:
+        threads.append(threading.current_thread())
+        return Client(SESSION)
+
+    monkeypatch.setattr(OneTrigger, "make_client", make_client)
     states(monkeypatch, {"r": {"t": "failed"}})
 
     async def main() -> None:
         _ = [event async for event in make().run()]
-        await kill(make())
+        await kill(running())
 
     asyncio.run(main())
     assert len(threads) == 2
     assert threading.main_thread() not in threads
+
+
+def test_who_slept_through_the_end_of_the_wait_undoes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The trigger had moved, its work was over and its task has gone on, while this triggerer was stalled."""
+    states(monkeypatch, {"r": {"t": "success"}})
+    asyncio.run(kill(make()))
+    assert OneWait.cancelled == []
+
+
+@pytest.mark.parametrize("state", ["success", None, "scheduled", "queued", "running"])
+def test_a_cleared_task_ends_what_still_runs(monkeypatch: pytest.MonkeyPatch, state: str | None) -> None:
+    states(monkeypatch, {"r": {"t": state}})
+    asyncio.run(kill(running()))
+    assert OneWait.cancelled == ["a", "b"]
+
+
+def test_what_a_failed_task_has_begun_is_undone_even_if_it_is_finished_by_now(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A machine, say, that has come up since the last look."""
+    states(monkeypatch, {"r": {"t": "failed"}})
+    asyncio.run(kill(make()))
+    assert OneWait.cancelled == ["a", "b"]
+
+
+def test_a_guard_that_fails_at_first_is_asked_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_src_provider.triggers.base.time.sleep", lambda _: None)
+    answers = iter([RuntimeError("no answer"), RuntimeError("no answer"), {"r": {"t": "failed"}}])
+
+    def ask(**_: Any) -> Any:
+        answer = next(answers)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(ask))
+    asyncio.run(kill(running()))
+    assert OneWait.cancelled == ["a", "b"]
+
+
+def test_in_doubt_nothing_is_cancelled_but_it_is_said(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("airflow_src_provider.triggers.base.time.sleep", lambda _: None)
+
+    def ask(**_: Any) -> Any:
+        raise RuntimeError("no answer")
+
+    monkeypatch.setattr(RuntimeTaskInstance, "get_task_states", staticmethod(ask))
+    asyncio.run(kill(running()))
+    assert OneWait.cancelled == []
+    assert "may go on" in caplog.text

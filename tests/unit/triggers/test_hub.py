@@ -4,16 +4,26 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import gc
 import itertools
 import json
 import logging
+import time
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from airflow_src_provider.client.waiting import MAX_SILENCE, Seen, Wait
-from airflow_src_provider.exceptions import ServerError, TokenRejectedError
+from airflow_src_provider.exceptions import (
+    BudgetWaitError,
+    InvalidInputError,
+    MaintenanceError,
+    ServerError,
+    TokenRejectedError,
+)
 from airflow_src_provider.triggers import hub as hub_module
 from airflow_src_provider.triggers.hub import Hub
 from tests.unit.triggers.virtual_loop import InlineExecutor, run
@@ -28,9 +38,13 @@ class Service:
         self.finish_at = dict(finish_at or {})
         self.looks: list[tuple[float, list[str]]] = []
         self.errors: list[BaseException] = []
+        self.used = 0
+        settings = SimpleNamespace(allowed=1000, window=300.0)
+        self.session = SimpleNamespace(calls=0, budget=SimpleNamespace(settings=settings, used=lambda: self.used))
 
     def look(self, ids: Sequence[str]) -> dict[str, str]:
         now = asyncio.get_running_loop().time()
+        self.session.calls += -(-len(ids) // 100)
         self.looks.append((now, list(ids)))
         if self.errors:
             raise self.errors.pop(0)
@@ -59,8 +73,9 @@ def virtual_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(hub_module, "_threads", InlineExecutor())
     monkeypatch.setattr(hub_module, "_epoch", lambda: asyncio.get_running_loop().time())
     monkeypatch.setattr("airflow_src_provider.client.waiting.random.uniform", lambda a, b: (a + b) / 2)
+    hub_module._hubs.clear()
     yield
-    assert all(not hubs for hubs in hub_module._hubs.values()), "a hub outlived its last waiter"
+    assert not hub_module._hubs, "a hub outlived its last waiter"
 
 
 def hub(service: Service) -> Hub:
@@ -122,7 +137,7 @@ def test_what_may_pass_never_reaches_the_waiter(caplog: pytest.LogCaptureFixture
         assert run(main())["status"] == "success"
     gaps = [b - a for (a, _), (b, _) in zip(service.looks, service.looks[1:], strict=False)]
     assert gaps == sorted(gaps), "each failure makes the next look come later"
-    assert [r.levelname for r in caplog.records if "No answer" in r.message] == ["WARNING"]
+    assert [r.levelname for r in caplog.records if "no answer" in r.message] == ["WARNING"]
     assert any("answers again after 3 failures" in r.message for r in caplog.records)
 
 
@@ -248,7 +263,7 @@ def test_the_hub_ends_with_its_last_waiter_and_a_new_loop_gets_a_new_one() -> No
         await one.wait(JobWait(["a"]), interval=1, deadline=FOREVER)
         assert one._poller is None
         assert hub(service) is not one
-        hub_module._hubs.pop(asyncio.get_running_loop())
+        hub_module._hubs.clear()
         return one
 
     assert run(main()) is not run(main())
@@ -320,3 +335,158 @@ def test_an_event_is_small_json() -> None:
         return await hub(service).wait(JobWait(list(service.finish_at)), interval=1, deadline=FOREVER)
 
     assert len(json.dumps(run(main()))) < 100_000
+
+
+def test_lines_about_a_wait_go_to_the_log_of_its_own_task() -> None:
+    name = contextvars.ContextVar("name", default="nobody")
+    heard: list[tuple[str, str]] = []
+
+    async def waiter(who: str) -> None:
+        name.set(who)
+        await hub(service).wait(
+            JobWait([who]), interval=1, deadline=FOREVER, tell=lambda line: heard.append((name.get(), line))
+        )
+
+    service = Service({"a": 0, "b": 3})
+
+    async def main() -> None:
+        await asyncio.gather(*(asyncio.create_task(waiter(who)) for who in "ab"))
+
+    run(main())
+    assert heard == [("a", "a: done"), ("b", "b: running"), ("b", "b: done")]
+
+
+def test_an_old_wait_does_not_make_a_young_one_slow_nor_is_it_asked_as_often() -> None:
+    service = Service({"old": 20_000, "young": 20_000})
+
+    async def main() -> None:
+        one = hub(service)
+        old = asyncio.create_task(one.wait(JobWait(["old"]), interval=10, deadline=FOREVER))
+        await asyncio.sleep(15_000)
+        service.looks.clear()
+        young = asyncio.create_task(one.wait(JobWait(["young"]), interval=10, deadline=15_600))
+        await asyncio.sleep(595)
+        for task in (old, young):
+            task.cancel()
+
+    run(main())
+    asked = {id_: sum(id_ in ids for _, ids in service.looks) for id_ in ("old", "young")}
+    assert asked["young"] == pytest.approx(59, abs=3)
+    # After half of its forty seconds it goes along with the other one.
+    assert asked["old"] == pytest.approx(30, abs=3)
+
+
+def test_looks_leave_most_of_a_short_budget_to_others() -> None:
+    service = Service({f"j{i}": FOREVER for i in range(1000)})
+    service.used = 900
+
+    async def main() -> list[dict[str, Any]]:
+        one = hub(service)
+        waits = (one.wait(JobWait([f"j{i}"]), interval=10, deadline=1000) for i in range(1000))
+        return await asyncio.gather(*waits)
+
+    run(main())
+    gaps = [b - a for (a, _), (b, _) in zip(service.looks, service.looks[1:], strict=False)]
+    # Ten calls a look, a quarter of the hundred that are left: 25 calls in 300 seconds.
+    assert gaps[0] == pytest.approx(120, abs=1)
+
+
+def test_with_nothing_left_a_look_comes_once_per_window() -> None:
+    service = Service({"a": 700})
+    service.used = 2000
+
+    async def main() -> dict[str, Any]:
+        return await hub(service).wait(JobWait(["a"]), interval=10, deadline=FOREVER)
+
+    assert run(main())["status"] == "success"
+    assert [round(at / 300) for at, _ in service.looks] == [0, 1, 2, 3]
+
+
+def test_maintenance_is_waited_for_however_long_it_takes() -> None:
+    service = Service({"a": 0})
+    service.errors = [MaintenanceError("under maintenance", status=503, code=0) for _ in range(300)]
+
+    async def main() -> dict[str, Any]:
+        return await hub(service).wait(JobWait(["a"]), interval=10, deadline=FOREVER)
+
+    assert run(main())["status"] == "success"
+    assert service.looks[-1][0] > MAX_SILENCE
+
+
+def test_a_named_pause_is_kept() -> None:
+    service = Service({"a": 0})
+    service.errors = [BudgetWaitError("used up", retry_after=200.0)]
+
+    async def main() -> dict[str, Any]:
+        return await hub(service).wait(JobWait(["a"]), interval=10, deadline=FOREVER)
+
+    run(main())
+    (first, _), (second, _) = service.looks
+    assert second - first == pytest.approx(200, abs=1)
+
+
+def test_a_connection_that_cannot_be_read_for_a_moment_ends_no_wait() -> None:
+    service = Service({"a": 0})
+    troubles: list[Exception] = [ConnectionError("the database is away")] * 3
+
+    def make() -> Service:
+        if troubles:
+            raise troubles.pop()
+        return service
+
+    async def main() -> dict[str, Any]:
+        return await Hub.of("connection", make).wait(JobWait(["a"]), interval=10, deadline=FOREVER)
+
+    assert run(main())["status"] == "success"
+
+
+@pytest.mark.parametrize(
+    "problem", [InvalidInputError("password", "", "a token"), ConnectionError("the database is away")]
+)
+def test_a_connection_that_stays_unusable_ends_the_wait(problem: Exception) -> None:
+    def make() -> Service:
+        raise problem
+
+    async def main() -> tuple[dict[str, Any], float]:
+        event = await Hub.of("connection", make).wait(JobWait(["a"]), interval=10, deadline=FOREVER)
+        return event, asyncio.get_running_loop().time()
+
+    event, ended = run(main())
+    assert event["status"] == "error"
+    assert type(problem).__name__ in event["message"]
+    assert ended < (1 if isinstance(problem, InvalidInputError) else 600)
+
+
+def test_work_that_ended_while_no_triggerer_was_there_is_no_timeout() -> None:
+    service = Service({"a": 0})
+
+    async def main() -> dict[str, Any]:
+        await asyncio.sleep(1000)
+        return await hub(service).wait(JobWait(["a"]), interval=30, deadline=500)
+
+    assert run(main())["status"] == "success"
+
+
+def test_a_loop_that_was_closed_under_its_waiters_leaves_nothing_behind() -> None:
+    service = Service({"a": FOREVER, "b": 0})
+    tasks = []
+
+    async def begin() -> None:
+        tasks.append(asyncio.create_task(hub(service).wait(JobWait(["a"]), interval=10, deadline=time.time() + 100)))
+        await asyncio.sleep(0)
+
+    loop = asyncio.new_event_loop()
+    loop.run_until_complete(begin())
+    loop.close()
+    assert hub_module._hubs
+
+    async def main() -> dict[str, Any]:
+        return await hub(service).wait(JobWait(["b"]), interval=1, deadline=FOREVER)
+
+    assert run(main())["status"] == "success"
+    assert not hub_module._hubs
+    with warnings.catch_warnings():
+        # Python says that the old loop's coroutines never came to their end.
+        warnings.simplefilter("ignore")
+        tasks.clear()
+        gc.collect()

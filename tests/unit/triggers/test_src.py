@@ -38,7 +38,7 @@ def test_a_kill_pauses_the_machine_but_a_moved_trigger_does_not(
 ) -> None:
     trigger = deferred_resume(src)
     src.sandbox.advance(100)
-    monkeypatch.setattr(trigger, "_still_deferred", lambda: state == "deferred")
+    monkeypatch.setattr(trigger, "_task_state", lambda: state)
     asyncio.run(trigger.on_kill())
     assert src.effects("gpu-box").get("pause", 0) == pauses
 
