@@ -7,6 +7,7 @@ from airflow_src_provider.operators.src.changes import (
     SrcUpdateWorkspaceOperator,
 )
 from airflow_src_provider.operators.src.create import SrcCreateWorkspaceOperator
+from airflow_src_provider.operators.src.group import WorkspaceBox, src_workspace
 from airflow_src_provider.operators.src.lifecycle import (
     SrcDeleteWorkspaceOperator,
     SrcPauseWorkspaceOperator,
@@ -26,4 +27,6 @@ __all__ = [
     "SrcUpdateFirewallOperator",
     "SrcUpdateStoragesOperator",
     "SrcUpdateWorkspaceOperator",
+    "WorkspaceBox",
+    "src_workspace",
 ]

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_src_provider.client.src.progress import READ_LAG, in_transition
 from airflow_src_provider.client.src.states import StatusClass, class_of, parse_time, possible, raw_status, status_of
@@ -48,6 +50,7 @@ class SrcActionOperator(SrcSelectingOperator):
     :param at_once: unfinished changes at a time, default 4.
     :param on_item_failure: what failed workspaces mean for the task: ``fail`` (default), ``skip`` (report them only),
         or the number (1, 2, …) or fraction (0.1) of the workspaces above which it fails.
+    :param only_if: skip the task when this is false, such as the output ``changed`` of the task that resumed.
 
     :raises RemoteWorkError: workspaces failed; with the service's own reasons.
     :raises WaitTimeoutError: not finished within ``timeout``.
@@ -67,7 +70,12 @@ class SrcActionOperator(SrcSelectingOperator):
 
     _written_at = float("-inf")
 
-    def __init__(self, *, at_once: int = 4, on_item_failure: str | float = "fail", **kwargs: Any) -> None:
+    template_fields: Sequence[str] = (*SrcSelectingOperator.template_fields, "only_if")
+
+    def __init__(
+        self, *, at_once: int = 4, on_item_failure: str | float = "fail", only_if: Any = True, **kwargs: Any
+    ) -> None:
+        self.only_if = only_if
         super().__init__(**kwargs)
         if isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 1:
             raise InvalidInputError("at_once", at_once, "a whole number, 1 or more")
@@ -94,6 +102,12 @@ class SrcActionOperator(SrcSelectingOperator):
         return answer
 
     # The course of the task.
+
+    def execute(self, context: Context) -> Any:
+        """Do the work, unless it is not wanted."""
+        if not self.only_if or str(self.only_if).strip().lower() in ("false", "none", "0", ""):
+            raise AirflowSkipException(f"{self.action} is not wanted: only_if is {self.only_if!r}")
+        return super().execute(context)
 
     def submit(self, context: Context) -> dict[str, Any]:
         """Find out what each workspace needs."""
