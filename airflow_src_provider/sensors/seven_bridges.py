@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_src_provider.operators.seven_bridges.base import CONN_ID, TRIGGERS, Checks, SevenBridgesTask
-from airflow_src_provider.operators.seven_bridges.tasks import read_tasks, task_report
+from airflow_src_provider.checks import Checks
+from airflow_src_provider.items import CONN_ID, TRIGGERS, SevenBridgesTask, read_jobs, read_tasks, task_report
 from airflow_src_provider.sensors.base import RemoteSensor
 
 if TYPE_CHECKING:
@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
     from airflow_src_provider.client.waiting import Wait
+
+STORAGE_JOBS = {"imports": "Import", "exports": "Export"}
+ASYNC_JOBS = ("copy", "move", "delete")
 
 
 class SevenBridgesSensor(SevenBridgesTask, RemoteSensor):
@@ -75,3 +78,62 @@ class SevenBridgesTaskSensor(SevenBridgesSensor):
         """Report."""
         summary, failures, total = task_report(event)
         return self.settle(context, {**summary, "api_calls": self.client.session.calls}, failures, total)
+
+
+class SevenBridgesJobSensor(SevenBridgesSensor):
+    """Wait for imports, exports or async jobs that somebody else started. API pages: "Get details of a bulk import
+    job", "Get details of a bulk export job", "Get details of a copy job".
+
+    One call per 100 imports or exports and look; async jobs cost one call each if there are one or two, else one call
+    per 100 jobs that the platform lists.
+
+    :param kind: ``imports``, ``exports``, or of an async job ``copy``, ``move`` or ``delete``.
+    :param jobs: a job's id, a list of ids, or what an operator with ``wait_for_completion=False`` returned.
+    :return: ``file_ids`` (that imports and async jobs made), ``completed``, ``failed``, ``failures``, ``api_calls``.
+    :raises AirflowFailException: more jobs, or files of an async job, failed than may; skips with ``soft_fail``.
+    :raises AirflowSensorTimeout: the time was over.
+    """
+
+    template_fields: Sequence[str] = (*SevenBridgesSensor.template_fields, "kind", "jobs")
+
+    def __init__(self, *, kind: str, jobs: Any, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.kind = kind
+        self.jobs = jobs
+        self.check()
+
+    @property
+    def trigger_path(self) -> str:  # type: ignore[override]
+        """Return the trigger of this kind of job."""
+        return f"{TRIGGERS}.SevenBridges{STORAGE_JOBS.get(self.kind, 'AsyncJob')}Trigger"
+
+    def checks(self, check: Checks) -> None:
+        """Check the parameters."""
+        super().checks(check)
+        check.choice(self.kind, "kind", (*STORAGE_JOBS, *ASYNC_JOBS))
+        check(read_jobs, self.jobs, "jobs")
+
+    def waits_for(self) -> Wait:
+        """Return the jobs."""
+        from airflow_src_provider.client.seven_bridges import waits
+
+        jobs = read_jobs(self.jobs)
+        if self.kind in ASYNC_JOBS:
+            return waits.AsyncJobWait([f"{self.kind}/{job}" for job in jobs])
+        return waits.ImportWait(jobs) if self.kind == "imports" else waits.ExportWait(jobs)
+
+    def finish(self, context: Context, event: dict[str, Any]) -> Any:
+        """Report."""
+        failures = dict(event["failed"])
+        results = event["results"]
+        if self.kind in ASYNC_JOBS:
+            files = [file for job in results.values() for file in job["file_ids"] if file]
+            completed = sum(job["completed"] for job in results.values())
+            for job, result in results.items():
+                errors = result["errors"] or [f"{result['failed']} files failed"] * bool(result["failed"])
+                failures |= {f"{job} [{number}]": error for number, error in enumerate(errors)}
+        else:
+            files = list(results.values())
+            completed = len(results)
+        summary = {"file_ids": files, "completed": completed, "api_calls": self.client.session.calls}
+        return self.settle(context, summary, failures, completed + len(failures))

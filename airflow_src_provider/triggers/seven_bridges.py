@@ -31,6 +31,12 @@ class SevenBridgesTaskTrigger(_SevenBridgesTrigger):
     wait_class: ClassVar[type[Wait]] = waits.TaskWait
 
 
+class SevenBridgesTaskEndTrigger(_SevenBridgesTrigger):
+    """Waits until tasks have ended, in whatever way."""
+
+    wait_class: ClassVar[type[Wait]] = waits.TaskEndWait
+
+
 class SevenBridgesAsyncJobTrigger(_SevenBridgesTrigger):
     """Waits for async jobs on files."""
 

@@ -24,9 +24,11 @@ MAY_IMPORT = {
     "hooks": {"hooks", "client", "exceptions"},
     "links": {"links", "exceptions"},
     "triggers": {"triggers", "hooks", "client", "exceptions"},
+    "checks": {"checks", "exceptions"},
+    "items": {"items", "checks", "remote", "client", "exceptions"},
     "remote": {"remote", "triggers", "hooks", "links", "client", "exceptions"},
-    "sensors": {"sensors", "remote", "triggers", "hooks", "links", "client", "exceptions"},
-    "operators": {"operators", "remote", "triggers", "hooks", "links", "client", "exceptions"},
+    "sensors": {"sensors", "checks", "items", "remote", "triggers", "hooks", "links", "client", "exceptions"},
+    "operators": {"operators", "checks", "items", "remote", "triggers", "hooks", "links", "client", "exceptions"},
 }
 WITHOUT_AIRFLOW = {"__init__", "get_provider_info", "exceptions", "client", "sandbox"}
 

@@ -8,17 +8,31 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import urlencode
 
-from airflow_src_provider.client.seven_bridges import paging
+from airflow_src_provider.client.seven_bridges import paging, states
 from airflow_src_provider.client.seven_bridges.base import Json, JsonList
 from airflow_src_provider.client.seven_bridges.files import is_folder
+from airflow_src_provider.client.seven_bridges.waits import files_in, output_files
 from airflow_src_provider.exceptions import NotFoundError
 
 if TYPE_CHECKING:
     from airflow_src_provider.client.seven_bridges import SevenBridgesClient
 
 UNFINISHED = ("PENDING", "RUNNING")
+BODY_FIELDS = (
+    "name",
+    "project",
+    "app",
+    "description",
+    "inputs",
+    "batch_input",
+    "batch_by",
+    "execution_settings",
+    "use_interruptible_instances",
+    "output_location",
+)
 #: Clocks of worker and service may differ by this much.
 CLOCK_MARGIN = timedelta(minutes=10)
+MARK = re.compile(r"\[[0-9a-f]{16}-[^\]]*\]")
 NUMBERED = re.compile(r"_?\d+_(?P<name>.+)", re.DOTALL)
 
 
@@ -155,18 +169,68 @@ def copies_since(client: SevenBridgesClient, names: Iterable[str], project: str,
     return found
 
 
-def task_by_marker(
+def tasks_by_mark(
     client: SevenBridgesClient, project: str, marker: str, begun: float, *, ignore: Sequence[str] = ()
-) -> Json | None:
-    """Return the task whose description holds a marker, the newest if there are several.
+) -> dict[str, Json]:
+    """Return the tasks whose description holds ``[marker-…]``, by that mark; the newest of each.
 
-    :param begun: when it was created at the earliest.
+    :param begun: when they were created at the earliest.
     :param ignore: ids that do not count.
     """
     fields = ("id", "name", "status", "description", "batch", "parent", "errors")
-    found: Json | None = None
+    pattern = re.compile(rf"\[{re.escape(marker)}-[^\]]*\]")
+    found: dict[str, Json] = {}
     for task in client.tasks.list(project=project, created_from=earliest(begun), fields=fields):
+        mark = pattern.search(str(task.get("description") or ""))
         # Children may have inherited the description of their batch.
-        if marker in str(task.get("description") or "") and not task.get("parent") and task["id"] not in ignore:
-            found = task
+        if mark and not task.get("parent") and task["id"] not in ignore:
+            found[mark[0]] = task
     return found
+
+
+def rerun_bodies(client: SevenBridgesClient, task_ids: Sequence[str]) -> tuple[list[Json], Json]:
+    """Return what has to be started to run again only what failed, and what is done already.
+
+    The failed children of a batch become one new batch with their files only; failed single tasks, and children whose
+    files cannot be told, become single tasks. Costs one call per 100 tasks, one per 100 children, and one per 100
+    failed ones.
+
+    :return: bodies for ``tasks.create``; and ``task_ids``, ``output_file_ids`` of what has completed, ``failed`` (ids
+        of what runs again), ``unfinished`` and ``missing``.
+    """
+    done: Json = {"task_ids": [], "output_file_ids": [], "failed": [], "unfinished": [], "missing": []}
+    bodies: list[Json] = []
+    for item in client.tasks.get_many(task_ids, fields=("id", *BODY_FIELDS, "status", "batch", "outputs")):
+        task = item.resource
+        if task is None:
+            done["missing"].append(item.sent)
+            continue
+        members = [task]
+        if task.get("batch"):
+            members = list(client.tasks.list(parent=item.sent, fields=("id", "status", "outputs")))
+        failed = [one["id"] for one in members if states.TASK.name(one.get("status")) in ("FAILED", "ABORTED")]
+        completed = [one for one in members if states.TASK.is_successful(one.get("status"))]
+        done["failed"] += failed
+        done["unfinished"] += [one["id"] for one in members if not states.TASK.is_terminal(one.get("status"))]
+        done["task_ids"] += [one["id"] for one in completed]
+        done["output_file_ids"] += [file for one in completed for file in output_files(one)]
+        if failed and not task.get("batch"):
+            bodies.append(_body(task))
+        elif failed:
+            children = [child.resource for child in client.tasks.get_many(failed, fields=("id", *BODY_FIELDS))]
+            bodies += _batch_bodies(task, [child for child in children if child])
+    return bodies, done
+
+
+def _body(task: Json) -> Json:
+    body = {key: task[key] for key in BODY_FIELDS if task.get(key) is not None and not key.startswith("batch_")}
+    return {**body, "description": MARK.sub("", str(task.get("description") or "")).strip()}
+
+
+def _batch_bodies(parent: Json, children: Sequence[Json]) -> list[Json]:
+    batch_input, batch_by = parent.get("batch_input"), parent.get("batch_by")
+    files = [file for child in children for file in files_in((child.get("inputs") or {}).get(batch_input))]
+    if not batch_input or not batch_by or not files:
+        return [_body(child) for child in children]
+    inputs = {**(parent.get("inputs") or {}), batch_input: files}
+    return [{**_body(parent), "inputs": inputs, "batch_input": batch_input, "batch_by": batch_by}]

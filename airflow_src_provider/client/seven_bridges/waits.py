@@ -199,6 +199,26 @@ class TaskWait(Wait):
         return [abort(client, id_) for id_ in ids]
 
 
+class TaskEndWait(Wait):
+    """Tasks that are about to end, in whatever way. The result is the status."""
+
+    kind = "tasks that end"
+
+    @classmethod
+    def look(cls, client: SevenBridgesClient, ids: Sequence[str]) -> Mapping[str, Any]:
+        """Ask about tasks, 100 per call."""
+        return _by_id(client.tasks.get_many(ids, fields=("id", "status")))
+
+    def judge(self, id_: str, found: Any) -> Seen:
+        """Say what a task means for this wait."""
+        if found is None:
+            return Seen("waiting", "no answer about it")
+        if isinstance(found, ItemError):
+            return Seen("failed", error_text(found))
+        status = states.TASK.name(found.get("status"))
+        return Seen("done" if states.TASK.is_terminal(status) else "waiting", status or "in an unknown state", status)
+
+
 def abort(client: SevenBridgesClient, task_id: str) -> str:
     """Abort a task, and say what became of it. One that is finished or gone is no error."""
     try:

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_src_provider.checks import Checks
 from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError
-from airflow_src_provider.operators.seven_bridges.base import Checks, SevenBridgesOperator, records
+from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator, records
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

@@ -5,8 +5,10 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from airflow_src_provider.checks import Checks
 from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError
-from airflow_src_provider.operators.seven_bridges.base import TRIGGERS, Checks, SevenBridgesOperator, records
+from airflow_src_provider.items import TRIGGERS
+from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator, records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

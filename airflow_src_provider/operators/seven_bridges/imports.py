@@ -5,15 +5,11 @@ from __future__ import annotations
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from airflow_src_provider.checks import Checks
 from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError
+from airflow_src_provider.items import TRIGGERS
 from airflow_src_provider.operators.seven_bridges.annotations import find_sheet, from_metadata, from_sheet
-from airflow_src_provider.operators.seven_bridges.base import (
-    TRIGGERS,
-    Checks,
-    SevenBridgesOperator,
-    folders_of,
-    records,
-)
+from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator, folders_of, records
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

@@ -5,13 +5,14 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from airflow_src_provider.checks import Checks
 from airflow_src_provider.operators.seven_bridges.annotations import (
     Annotations,
     find_sheet,
     from_metadata,
     from_sheet,
 )
-from airflow_src_provider.operators.seven_bridges.base import Checks, SevenBridgesOperator, folders_of
+from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator, folders_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence

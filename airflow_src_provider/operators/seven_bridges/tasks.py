@@ -4,8 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError, RemoteWorkError
-from airflow_src_provider.operators.seven_bridges.base import TRIGGERS, Checks, SevenBridgesOperator
+from airflow_src_provider.checks import Checks, json_or_none
+from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError
+from airflow_src_provider.items import task_report, unfinished
+from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator
+from airflow_src_provider.operators.seven_bridges.starting import TaskStarter
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -13,13 +16,11 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
     from airflow_src_provider.client.waiting import Wait
-    from airflow_src_provider.operators.durable import Ledger
 
 MAX_CHILDREN = 500
-CREATED_FIELDS = ("id", "name", "status", "batch", "errors")
 
 
-class SevenBridgesSubmitTaskOperator(SevenBridgesOperator):
+class SevenBridgesSubmitTaskOperator(TaskStarter):
     """Run an app once, or as a batch: one child per sample or per file, all with one call. API pages: "Create a new
     draft task", "About batch analyses".
 
@@ -50,7 +51,6 @@ class SevenBridgesSubmitTaskOperator(SevenBridgesOperator):
     :raises RemoteWorkError: the platform refused the inputs, the task failed, or too many children did.
     """
 
-    trigger_path = f"{TRIGGERS}.SevenBridgesTaskTrigger"
     template_fields: Sequence[str] = (
         *SevenBridgesOperator.template_fields,
         "name",
@@ -113,52 +113,31 @@ class SevenBridgesSubmitTaskOperator(SevenBridgesOperator):
             if isinstance(self.inputs, dict) and self.batch_input not in self.inputs:
                 check.refuse("batch_input", self.batch_input, f"one of the inputs: {', '.join(self.inputs)}")
         check.flag(self.check_inputs, "check_inputs")
-        if not isinstance(self.max_children, int) or isinstance(self.max_children, bool) or self.max_children < 1:
-            check.refuse("max_children", self.max_children, "a whole number of at least 1")
+        check.count(self.max_children, "max_children", least=1)
         for name in ("execution_settings", "output_location"):
-            check(_json_or_none, getattr(self, name), name)
+            check(json_or_none, getattr(self, name), name)
 
     def submit(self, context: Context) -> dict[str, Any]:
-        """Start the task or batches, once."""
+        """Start the task or batches, once; on a retry after children failed, only those."""
         ledger = self.ledger(context)
         self._begun = self.begun(ledger)
-        self._abort_older(ledger)
-        parts = ledger.get("parts")
-        known = [ledger.get(f"task.{number}") for number in range(parts or 0)]
-        self._drop_gone(ledger, known)
-        if parts is None or None in known:
+        self.abort_older([t for n in range(ledger.older("parts") or 0) if (t := ledger.older(f"task.{n}"))])
+        left = ledger.get("left")
+        if left:
+            return self.start_left(ledger, left)
+        parts = ledger.get("parts") or 0
+        known = [ledger.get(f"task.{number}") for number in range(parts)]
+        gone = self.gone([task for task in known if task])
+        ended = [*(ledger.get("ended") or []), *gone]
+        for number, task in enumerate(known):
+            if task in gone:
+                ledger.put(f"task.{number}", None)
+        if not parts or gone or None in known:
             bodies = self._bodies(context)
             ledger.put("parts", len(bodies))
-            known = [
-                ledger.once(
-                    f"task.{number}",
-                    lambda body=body, number=number: self._start(body, ledger, number),  # type: ignore[misc]
-                    lambda number=number: self._find(ledger, number),  # type: ignore[misc]
-                )
-                for number, body in enumerate(bodies)
-            ]
+            known = [self.start(ledger, str(number), body, ended) for number, body in enumerate(bodies)]
         self.show(self.project, known[0])
         return {"tasks": known}
-
-    def _abort_older(self, ledger: Ledger) -> None:
-        from airflow_src_provider.client.seven_bridges.waits import TaskWait
-
-        older = [task for number in range(ledger.older("parts") or 0) if (task := ledger.older(f"task.{number}"))]
-        if older and self.cancel_on_kill:
-            looked = self.client.tasks.get_many(older, fields=("id", "status"))
-            running = [
-                item.sent for item in looked if (item.resource or {}).get("status") in ("CREATING", "QUEUED", "RUNNING")
-            ]
-            for line in TaskWait(running).cancel(self.client) if running else []:
-                self.log.info("The task was cleared. %s", line)
-
-    def _drop_gone(self, ledger: Ledger, known: list[Any]) -> None:
-        ids = [task for task in known if task]
-        for item in self.client.tasks.get_many(ids, fields=("id",)) if ids else []:
-            if item.status == "failed":
-                number = known.index(item.sent)
-                known[number] = None
-                ledger.put(f"task.{number}", None)
 
     def _bodies(self, context: Context) -> list[dict[str, Any]]:
         from airflow_src_provider.client.seven_bridges.inputs import (
@@ -169,8 +148,7 @@ class SevenBridgesSubmitTaskOperator(SevenBridgesOperator):
         )
 
         self._check_app()
-        ti = context["ti"]
-        origin = f"Airflow: {ti.dag_id} / {ti.task_id} / {ti.run_id}"
+        origin = self.origin(context)
         body: dict[str, Any] = {"name": self.name, "project": self.project, "app": self.app}
         body["description"] = f"{self.description}\n\n{origin}".strip()
         for key in ("execution_settings", "use_interruptible_instances", "output_location"):
@@ -218,31 +196,6 @@ class SevenBridgesSubmitTaskOperator(SevenBridgesOperator):
             allowed = f"inputs that {self.app} has: {', '.join(sorted(known or ()))}"
             raise InvalidInputsError([InvalidInputError("inputs", name, allowed) for name in unknown])
 
-    def _start(self, body: dict[str, Any], ledger: Ledger, number: int) -> str:
-        described = {**body, "description": f"{body['description']} [{ledger.marker}-{number}]"}
-        task = self.client.tasks.create(described, run=True, fields=CREATED_FIELDS)
-        self.log.info("Started %s, task %s", body["name"], task["id"])
-        return self._accepted(task)
-
-    def _find(self, ledger: Ledger, number: int) -> str | None:
-        from airflow_src_provider.client.seven_bridges import finders
-
-        task = finders.task_by_marker(
-            self.client, self.project, f"[{ledger.marker}-{number}]", self._begun, ignore=ledger.get("ended") or ()
-        )
-        return self._accepted(task) if task else None
-
-    def _accepted(self, task: dict[str, Any]) -> str:
-        from airflow_src_provider.client.seven_bridges.tasks import validation_errors
-
-        if errors := validation_errors(task):
-            self.client.tasks.delete(task["id"])
-            lines = [f"- {error.get('input_id') or 'inputs'}: {error.get('message')}" for error in errors]
-            raise RemoteWorkError("the platform refused the inputs; the draft was deleted:\n" + "\n".join(lines))
-        if str(task.get("status")).upper() == "DRAFT":
-            self.client.tasks.run(task["id"])
-        return str(task["id"])
-
     def waits_for(self, carry: dict[str, Any]) -> Wait | None:
         """Return the tasks."""
         from airflow_src_provider.client.seven_bridges.waits import TaskWait
@@ -261,63 +214,16 @@ class SevenBridgesSubmitTaskOperator(SevenBridgesOperator):
         if event is None:
             return {**summary, "task_ids": [] if batch else tasks, "status": "RUNNING", "output_file_ids": []}
         told, failures, total = task_report(event)
-        if failures:
-            # Clearing the record makes a retry start again what has ended without any result.
-            ledger = self.ledger(context)
-            ended = [number for number, task in enumerate(tasks) if not _made_something(event, task)]
-            ledger.put("ended", [*(ledger.get("ended") or []), *(tasks[number] for number in ended)])
-            for number in ended:
+        done = carry.get("done") or {"task_ids": [], "output_file_ids": []}
+        told["task_ids"] = [*done["task_ids"], *told["task_ids"]]
+        told["output_file_ids"] = [*done["output_file_ids"], *told["output_file_ids"]]
+        told["completed"] = len(told["task_ids"])
+        ledger = self.ledger(context)
+        if failures and told["task_ids"]:
+            self.leave(ledger, unfinished(tasks, event), told)
+        elif failures:
+            # Nothing came out of it: without the records, a retry starts everything again.
+            ledger.put("ended", [*(ledger.get("ended") or []), *tasks])
+            for number in range(len(tasks)):
                 ledger.put(f"task.{number}", None)
-        return self.settle(context, {**summary, **told}, failures, total)
-
-
-def _made_something(event: Mapping[str, Any], task: str) -> bool:
-    result = event["results"].get(task)
-    return bool(result) and (result["status"] == "COMPLETED" or bool(result.get("children")))
-
-
-def task_report(event: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, str], int]:
-    """Return what a wait for tasks says: summary, reason by failed task, number of tasks that make files."""
-    task_ids: list[str] = []
-    outputs: list[str] = []
-    failures: dict[str, str] = dict(event["failed"])
-    for task, result in event["results"].items():
-        task_ids += result.get("children", [task])
-        outputs += result["outputs"]
-        failures |= result.get("failed", {})
-    summary = {
-        "status": "FAILED" if failures else "COMPLETED",
-        "task_ids": task_ids,
-        "completed": len(task_ids),
-        "output_file_ids": list(dict.fromkeys(outputs)),
-    }
-    return summary, failures, len(task_ids) + len(failures)
-
-
-def read_tasks(value: Any, parameter: str = "tasks") -> list[str]:
-    """Return task ids: from one, a list, or what submitting them returned.
-
-    :raises InvalidInputError: anything else, and ids that are not UUIDs, all of them.
-    """
-    from airflow_src_provider.client.seven_bridges import validate
-    from airflow_src_provider.client.seven_bridges.selection import literal
-
-    value = literal(value)
-    if isinstance(value, dict):
-        value = value.get("batch_ids") or value.get("task_ids") or value.get("task_id") or []
-    return list(
-        dict.fromkeys(validate.several([value] if isinstance(value, str) else value, parameter, validate.task_id))
-    )
-
-
-def _json_or_none(value: Any, parameter: str) -> None:
-    import json
-
-    if value is None:
-        return
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        raise InvalidInputError(parameter, value, "something that can be written as JSON") from None
-    if not isinstance(value, dict):
-        raise InvalidInputError(parameter, value, "a mapping")
+        return self.settle(context, {**summary, **told}, failures, total + len(done["task_ids"]))
