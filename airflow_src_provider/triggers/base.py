@@ -29,6 +29,14 @@ _background: set[asyncio.Task[None]] = set()
 _cancel_threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="airflow-src-provider-cancel")
 
 
+class Finished(TriggerEvent):
+    """The one event of a trigger, shown in a few words: Airflow writes events to the task's log as they are."""
+
+    def __repr__(self) -> str:
+        counts = ", ".join(f"{len(self.payload[key])} {key}" for key in ("results", "failed", "pending"))
+        return f"{self.payload['status']}: {counts}"
+
+
 class WaitTrigger(BaseTrigger):
     """Waits in the triggerer until remote work is finished; subclasses name their hook and their kind of wait.
 
@@ -90,7 +98,7 @@ class WaitTrigger(BaseTrigger):
             deadline=self.deadline,
             tell=self.log.info,
         )
-        yield TriggerEvent({**event, "carry": self.carry})  # type: ignore[no-untyped-call]
+        yield Finished({**event, "carry": self.carry})  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         """Cancel the remote work, if the task was really killed.
