@@ -325,9 +325,9 @@ def test_a_secure_connection_that_breaks_after_sending_is_no_refused_one(
 
 
 def test_a_body_that_drips_is_given_up(server: ScriptedServer) -> None:
-    server.script(Answer(body=b'"' + b"x" * 1000 + b'"', drip=0.005))
-    with pytest.raises(exc.OutcomeUnknownError, match=r"took more than 0\.08 s"):
-        new_session(server.url).request("POST", "things", json={}, timeout=0.02)
+    server.script(Answer(body=b'"' + b"x" * 1000 + b'"', drip=0.01))
+    with pytest.raises(exc.OutcomeUnknownError, match=r"took more than 0\.4 s"):
+        new_session(server.url).request("POST", "things", json={}, timeout=0.1)
 
 
 def test_a_body_without_end_is_given_up(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:

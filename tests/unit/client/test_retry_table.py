@@ -225,9 +225,10 @@ def test_a_silent_server_is_given_up(
     server: ScriptedServer, clock: SteppedClock, method: str, kind: type[exc.ApiError]
 ) -> None:
     server.script(*[Answer(delay=0.25, lose=True)] * 5)
+    session = new_session(server.url, clock)
     with pytest.raises(kind, match="Read timed out"):
-        new_session(server.url, clock).request(method, "things", json={}, timeout=0.03)
-    assert len(server.requests) == (5 if method == "GET" else 1)
+        session.request(method, "things", json={}, timeout=0.05)
+    assert session.calls == (5 if method == "GET" else 1)
 
 
 def test_attempts_are_counted_and_end(server: ScriptedServer, clock: SteppedClock) -> None:
