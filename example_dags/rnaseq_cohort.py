@@ -61,7 +61,7 @@ with DAG(
     salmon = SevenBridgesSubmitTaskOperator(
         task_id="salmon",
         task_display_name="Salmon, one child per sample",
-        name="salmon {{ ds }}",
+        name="salmon {{ params.run }}, {{ dag_run.run_after | ds }}",
         project="labuser/rnaseq-cohort",
         app="labuser/rnaseq-cohort/salmon-workflow",
         inputs={"reads": reads.output["file_ids"]},

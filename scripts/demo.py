@@ -92,7 +92,7 @@ def run_airflow(environment: dict[str, str], log: Path, steps: list[Step]) -> It
         ) as airflow,
     ):
         os.close(writing)
-        deadline = threading.Timer(MOST_SECONDS, end, [[airflow]])
+        deadline = threading.Timer(MOST_SECONDS, end, [airflow])
         deadline.daemon = True
         deadline.start()
         shown = ""

@@ -39,7 +39,7 @@ def get_json(url: str, body: Any = None, **headers: str) -> Any:
     data = None if body is None else json.dumps(body).encode()
     request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers})
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-    with opener.open(request, timeout=10) as answer:
+    with opener.open(request, timeout=30) as answer:
         return json.load(answer)
 
 
@@ -68,10 +68,10 @@ def started(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str
     try:
         yield process
     finally:
-        end([process])
+        end(process)
 
 
-def end(processes: Sequence[subprocess.Popen[str]]) -> None:
+def end(*processes: subprocess.Popen[str]) -> None:
     """End sessions with all that is in them: first politely, then not.
 
     A group is not enough: Airflow gives each running task a group of its own.
@@ -258,7 +258,7 @@ class LocalAirflow:
             airflow.wait_until_ready(processes, dict(zip(parts, (home / f"{name}.log" for name in parts), strict=True)))
             yield airflow
         finally:
-            end(processes)
+            end(*processes)
 
     def wait_until_ready(self, processes: Sequence[subprocess.Popen[str]], logs: Mapping[str, Path]) -> None:
         """Return as soon as every part is healthy.

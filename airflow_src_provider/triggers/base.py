@@ -98,7 +98,7 @@ class WaitTrigger(BaseTrigger):
             deadline=self.deadline,
             tell=self.log.info,
         )
-        yield Finished({**event, "carry": self.carry})  # type: ignore[no-untyped-call]
+        yield Finished(payload={**event, "carry": self.carry})
 
     async def on_kill(self) -> None:
         """Cancel the remote work, if the task was really killed.
