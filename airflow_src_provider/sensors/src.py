@@ -11,7 +11,7 @@ from airflow_src_provider.client.src.capacity import CapacityWait, key_of, place
 from airflow_src_provider.client.src.resolve import DEFAULT_CLOUD, locate, pick_flavour
 from airflow_src_provider.client.src.selection import check_choice, select
 from airflow_src_provider.client.src.states import Status
-from airflow_src_provider.client.src.waits import WorkspaceWait
+from airflow_src_provider.client.src.waits import MAX_IDS, MAX_SUMMARIES, WorkspaceWait
 from airflow_src_provider.exceptions import InvalidInputError, RemoteWorkError
 from airflow_src_provider.links.src import PORTAL, SrcWorkspaceLink
 from airflow_src_provider.remote import failures_text, is_template
@@ -23,8 +23,6 @@ if TYPE_CHECKING:
     from airflow_src_provider.client.waiting import Wait
 
 STATES = tuple(str(status) for status in Status if status is not Status.UNKNOWN_TO_CLIENT)
-MAX_SUMMARIES = 200
-MAX_IDS = 10_000
 
 
 class SrcSensor(RemoteSensor):

@@ -27,6 +27,9 @@ from airflow_src_provider.client.src.states import (
 from airflow_src_provider.client.waiting import Seen, Wait
 from airflow_src_provider.exceptions import ApiError, BadRequestError, NotFoundError
 
+#: Bounds of what a task reports of many workspaces.
+MAX_SUMMARIES = 200
+MAX_IDS = 10_000
 LOG_TAIL = 4000
 #: Seconds after which an action that is not over is not waited for any more.
 STUCK_AFTER = 7200.0

@@ -3,15 +3,23 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_src_provider.client.src.progress import READ_LAG, in_transition
 from airflow_src_provider.client.src.states import StatusClass, class_of, parse_time, possible, raw_status, status_of
-from airflow_src_provider.client.src.waits import WorkspaceWait, baseline, newer_action, open_action, summary
+from airflow_src_provider.client.src.waits import (
+    MAX_SUMMARIES,
+    WorkspaceWait,
+    baseline,
+    newer_action,
+    open_action,
+    summary,
+)
 from airflow_src_provider.exceptions import (
+    ApiError,
     BadRequestError,
     ConflictError,
     ForbiddenError,
@@ -20,8 +28,9 @@ from airflow_src_provider.exceptions import (
     OutcomeUnknownError,
     RemoteWorkError,
 )
+from airflow_src_provider.items import check_policy, tolerates
 from airflow_src_provider.operators.durable import Ledger
-from airflow_src_provider.operators.src.base import MAX_SUMMARIES, SrcSelectingOperator
+from airflow_src_provider.operators.src.base import SrcSelectingOperator
 from airflow_src_provider.remote import failures_text
 
 if TYPE_CHECKING:
@@ -48,8 +57,8 @@ class SrcActionOperator(SrcSelectingOperator):
     waited for. The failure of one workspace does not keep the others from being tried.
 
     :param at_once: unfinished changes at a time, default 4.
-    :param on_item_failure: what failed workspaces mean for the task: ``fail`` (default), ``skip`` (report them only),
-        or the number (1, 2, …) or fraction (0.1) of the workspaces above which it fails.
+    :param on_item_failure: what to do when single workspaces failed, after all the others are done: ``fail`` (default),
+        ``skip`` them, or tolerate up to a number of them (whole number) or a share (between 0 and 1).
     :param only_if: skip the task when this is false, such as the output ``changed`` of the task that resumed.
 
     :raises RemoteWorkError: workspaces failed; with the service's own reasons.
@@ -80,8 +89,10 @@ class SrcActionOperator(SrcSelectingOperator):
         if isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 1:
             raise InvalidInputError("at_once", at_once, "a whole number, 1 or more")
         self.at_once = at_once
-        self.on_item_failure = _policy(on_item_failure)
+        check_policy(on_item_failure, "on_item_failure")
+        self.on_item_failure = on_item_failure
         self._seen: dict[str, Json] = {}
+        self._notes: dict[str, dict[str, Any]] = {}
         self._read: dict[str, tuple[float, Json]] = {}
         #: What :meth:`prepare` has found out.
         self.given: dict[str, Any] = {}
@@ -116,7 +127,9 @@ class SrcActionOperator(SrcSelectingOperator):
             "before": {}, "sent": {}, "names": {}, "results": {}, "failed": {}, "changed": [],
         }  # fmt: skip
         self.given = carry["given"] = self.prepare()
-        self._sort(context, carry, self.select())
+        chosen = self.select()
+        self.link_to([summary(one) for one in chosen])
+        self._sort(context, carry, chosen)
         return carry
 
     def go_on(self, context: Context, carry: dict[str, Any]) -> Any:
@@ -161,20 +174,14 @@ class SrcActionOperator(SrcSelectingOperator):
         """Report, or raise."""
         results, failed = carry["results"], carry["failed"]
         self.link_to(list(results.values()))
-        if failed and (self.is_single or self._too_many(len(failed), len(failed) + len(results))):
-            if self.is_single:
-                raise RemoteWorkError(next(iter(failed.values())), failed)
-            total = len(failed) + len(results)
+        if failed and self.is_single:
+            raise RemoteWorkError(next(iter(failed.values())), failed)
+        total = len(failed) + len(results)
+        if not tolerates(self.on_item_failure, len(failed), total):
             raise RemoteWorkError(f"{len(failed)} of {total} workspaces failed:\n{failures_text(failed)}", failed)
         if failed:
             self.log.warning("%d workspaces failed:\n%s", len(failed), failures_text(failed))
         return self.report(results, failed, carry["changed"], self.api_calls(carry))
-
-    def _too_many(self, failed: int, total: int) -> bool:
-        if isinstance(self.on_item_failure, str):
-            return self.on_item_failure == "fail"
-        limit = self.on_item_failure
-        return failed > (limit * total if limit < 1 else limit)
 
     # Stages.
 
@@ -187,8 +194,11 @@ class SrcActionOperator(SrcSelectingOperator):
                 need, detail = self._need(workspace)
             except InvalidInputError as error:
                 need, detail = "failed", str(error)
-            if need == "act":
-                workspace, need, detail = self._recall(context, workspace, need, detail)
+            asked = self._asked(context, id_)
+            if asked and need == "act":
+                workspace, need, detail = self._recall(workspace, asked)
+            if asked and need in ("done", "join") and newer_action(workspace, self.action, **asked):
+                carry["changed"].append(id_)
             if need == "done":
                 if id_ not in carry["changed"]:
                     self.log.info("%s: nothing to do, %s", name, detail)
@@ -233,17 +243,21 @@ class SrcActionOperator(SrcSelectingOperator):
             return "failed", f"{self.action} is not possible: status is {shown}, actions allowed to you are: {offered}"
         return "act", None
 
-    def _recall(self, context: Context, workspace: Json, need: str, detail: Any) -> tuple[Json, str, Any]:
-        """Find out what an earlier try of this run has sent, before sending anything."""
+    def _asked(self, context: Context, id_: str) -> dict[str, Any] | None:
+        """Return what this task run, in this try or an earlier one, noted before it asked for the action."""
         ledger = Ledger(context, self.durable)
-        record = ledger.get(self._key(workspace["id"])) if ledger.may_have_acted else None
-        if record is None:
-            return workspace, need, detail
-        self.log.info("%s: an earlier try may have asked for %s; looking.", workspace.get("name"), self.action)
-        found = self._evidence(workspace["id"], record["before"], record["sent"], workspace)
+        note: dict[str, Any] | None = self._notes.get(id_)
+        if note is None and ledger.may_have_acted:
+            note = ledger.get(f"{self.action}.{id_}")
+        return note
+
+    def _recall(self, workspace: Json, asked: dict[str, Any]) -> tuple[Json, str, Any]:
+        """Find out whether what was asked for has begun, before asking again."""
+        self.log.info("%s: %s may have been asked for already; looking.", workspace.get("name"), self.action)
+        found = self._evidence(workspace["id"], **asked, first=workspace)
         if found is None:
-            return workspace, need, detail
-        earlier = newer_action(found, self.action, record["before"], record["sent"]) or {}
+            return workspace, "act", None
+        earlier = newer_action(found, self.action, **asked) or {}
         if self.once and earlier.get("status") in ("success", "done"):
             return found, "done", "an earlier try has done it"
         return found, *self._need(found)
@@ -281,30 +295,27 @@ class SrcActionOperator(SrcSelectingOperator):
 
     def _act(self, context: Context, carry: dict[str, Any], id_: str) -> None:
         ledger = Ledger(context, self.durable)
-        name, before = carry["names"][id_], carry["before"][id_]
+        key, name = f"{self.action}.{id_}", carry["names"][id_]
+        self._keep_pace()
+        asked = self._notes[id_] = {"before": carry["before"][id_], "sent": time.time()}
+        ledger.put(key, asked)
         for attempt in range(1, MAX_SENDS + 1):
-            self._keep_pace()
             sent = time.time()
-            ledger.put(self._key(id_), {"sent": sent, "before": before})
             try:
                 answer = self.send(id_)
             except OutcomeUnknownError as error:
                 self.log.warning("%s: %s. Looking at the workspace.", name, error)
-                answer = self._evidence(id_, before, sent)
+                answer = self._evidence(id_, **asked)
                 if answer is None and attempt < MAX_SENDS:
                     self.log.info("%s: nothing has begun, so it is sent again.", name)
                     continue
                 if answer is None:
                     carry["failed"][id_] = f"{name}: {error.message}"
                     return
-            except NotFoundError:
-                self._sort(context, carry, [{"id": id_, "name": name, "status": "deleted"}])
-                return
-            except (BadRequestError, ConflictError) as error:
+            except ApiError as error:
+                # Certainly not done. A note would make the next try look for it.
+                ledger.put(key, None)
                 self._refused(context, carry, id_, error)
-                return
-            except ForbiddenError as error:
-                carry["failed"][id_] = f"{name}: {self.action} was refused: {error.message}"
                 return
             self.log.info("%s: %s", name, "changed." if self.instant else f"asked for {self.action}.")
             carry["changed"].append(id_)
@@ -317,30 +328,43 @@ class SrcActionOperator(SrcSelectingOperator):
                 self._seen[id_] = answer
             return
 
-    def _refused(self, context: Context, carry: dict[str, Any], id_: str, error: Any) -> None:
+    def _refused(self, context: Context, carry: dict[str, Any], id_: str, error: ApiError) -> None:
         """Look why an action was refused: it may be done, or on its way, by now."""
-        try:
-            workspace = self.client.workspaces.get(id_)
-        except NotFoundError:
-            workspace = {"id": id_, "name": carry["names"][id_], "status": "deleted"}
-        if self._need(workspace)[0] in ("act", "failed"):
-            carry["failed"][id_] = f"{carry['names'][id_]}: {self.action} was refused: {error.message}"
+        name = carry["names"][id_]
+        if isinstance(error, NotFoundError):
+            self._sort(context, carry, [{"id": id_, "name": name, "status": "deleted"}])
+        elif isinstance(error, ForbiddenError):
+            carry["failed"][id_] = f"{name}: {self.action} was refused: {error.message}"
+        elif isinstance(error, BadRequestError | ConflictError):
+            workspace = self._get(id_)
+            if self._need(workspace)[0] in ("act", "failed"):
+                carry["failed"][id_] = f"{name}: {self.action} was refused: {error.message}"
+            else:
+                self._sort(context, carry, [{"name": name, **workspace}])
         else:
-            self._sort(context, carry, [workspace])
+            raise error
+
+    def _get(self, id_: str) -> Json:
+        try:
+            workspace: Json = self.client.workspaces.get(id_)
+        except NotFoundError:
+            return {"id": id_, "status": "deleted"}
+        return workspace
 
     def _evidence(self, id_: str, before: list[str], sent: float, first: Json | None = None) -> Json | None:
         """Return the workspace if it shows that the action has begun; look for as long as reads may lag behind."""
-        workspace = first
+        workspace, until = first, time.time() + READ_LAG
         while True:
             if workspace is None:
-                workspace = self.client.workspaces.get(id_)
+                workspace = self._get(id_)
             if (
                 newer_action(workspace, self.action, before, sent)
                 or in_transition(workspace, self.action)  # type: ignore[arg-type]
                 or self.reached(workspace)
+                or raw_status(workspace) == "deleted"
             ):
                 return workspace
-            if time.time() - sent > READ_LAG:
+            if time.time() > until:
                 return None
             self._sleep(LOOK_AGAIN)
             workspace = None
@@ -351,9 +375,6 @@ class SrcActionOperator(SrcSelectingOperator):
         if time.monotonic() - read_at > LOOK_AGAIN:
             workspace = self.client.workspaces.get(id_)
         return workspace
-
-    def _key(self, id_: str) -> str:
-        return f"{self.action}.{id_}"
 
     def _keep_pace(self) -> None:
         pause = self._written_at + PACE - time.monotonic()
@@ -371,14 +392,3 @@ class SrcActionOperator(SrcSelectingOperator):
     def _cut(self, carry: dict[str, Any], result: Json) -> Json:
         """Keep what travels through a deferral small when there are many."""
         return result if len(carry["results"]) < MAX_SUMMARIES else {"id": result["id"]}
-
-
-def _policy(value: Any) -> str | float:
-    allowed = "'fail', 'skip', a number of workspaces (1, 2, …) or a fraction (above 0, below 1)"
-    if isinstance(value, Mapping | bool) or (isinstance(value, str) and value not in ("fail", "skip")):
-        raise InvalidInputError("on_item_failure", value, allowed)
-    if isinstance(value, str):
-        return value
-    if not isinstance(value, int | float) or not value > 0 or (value >= 1 and value != int(value)):
-        raise InvalidInputError("on_item_failure", value, allowed)
-    return value

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_src_provider.client.src.selection import check_choice, select
+from airflow_src_provider.client.src.waits import MAX_IDS, MAX_SUMMARIES
 from airflow_src_provider.links.src import PORTAL, SrcWorkspaceLink
 from airflow_src_provider.operators.base import RemoteOperator
 from airflow_src_provider.remote import is_template
@@ -14,9 +15,6 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from airflow_src_provider.client.src.base import Json, JsonList
-
-MAX_SUMMARIES = 200
-MAX_IDS = 10_000
 
 
 class SrcOperator(RemoteOperator):

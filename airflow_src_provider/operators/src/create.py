@@ -15,7 +15,13 @@ from airflow_src_provider.client.src.resolve import DEFAULT_CLOUD, Resolution, p
 from airflow_src_provider.client.src.selection import select
 from airflow_src_provider.client.src.states import KINDS, parse_time, raw_status
 from airflow_src_provider.client.src.waits import WorkspaceWait, summary
-from airflow_src_provider.exceptions import InvalidInputError, NotFoundError, OutcomeUnknownError, RemoteWorkError
+from airflow_src_provider.exceptions import (
+    ApiError,
+    InvalidInputError,
+    NotFoundError,
+    OutcomeUnknownError,
+    RemoteWorkError,
+)
 from airflow_src_provider.operators.durable import Ledger
 from airflow_src_provider.operators.src.base import SrcOperator
 from airflow_src_provider.remote import seconds
@@ -303,8 +309,13 @@ class SrcCreateWorkspaceOperator(SrcOperator):
                 self.log.info("%s is not there, so it is sent again.", self.name)
                 found = self.client.workspaces.create(body)
             made = found
+        except ApiError:
+            # Certainly not created. A note would make the next try look for it.
+            ledger.put("create.sent", None)
+            raise
         ledger.put("create", {"id": made["id"]})
         self.log.info("%s (%s): asked for its creation.", made.get("name"), made["id"])
+        self.link_to([summary(made)])
         return made
 
     def _made_before(self, ledger: Ledger) -> Json | None:
@@ -323,9 +334,10 @@ class SrcCreateWorkspaceOperator(SrcOperator):
 
     def _lost(self, co_id: str, sent: float) -> Json | None:
         """Look for a creation whose answer is not known, for as long as reads may lag behind."""
+        until = time.time() + READ_LAG
         while True:
             found = self._named(co_id, sent)
-            if found is not None or time.time() - sent > READ_LAG:
+            if found is not None or time.time() > until:
                 return found
             time.sleep(LOOK_AGAIN)
 

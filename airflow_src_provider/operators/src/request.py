@@ -120,8 +120,14 @@ class SrcRequestOperator(SrcOperator):
             for key, value in (self.query or {}).items()
             for one in (value if isinstance(value, list | tuple) else (value,))
         ]
-        response = self.hook.request(
-            self.service, self.method, self.path, params=pairs, json=self.data, safe=self.safe, expect_json=False
+        response = self.client.session.request(
+            self.method,
+            self.path,
+            service=self.service,
+            params=pairs,
+            json=self.data,
+            safe=self.safe,
+            expect_json=False,
         )
         answer: Any = response.text
         if len(answer) > MAX_ANSWER:

@@ -232,7 +232,7 @@ def test_a_wrong_name_lists_the_choices_and_creates_nothing(src: SrcWorld, param
     assert src.calls()[POST] == 0
 
 
-@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=10, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(faults=st.lists(st.sampled_from(["before", "after", "503"]), max_size=2))
 def test_whatever_happens_to_the_answer_there_is_one_machine(src: SrcWorld, faults: list[str]) -> None:
     src.sandbox.reset()
