@@ -78,7 +78,7 @@ class SevenBridgesCreateProjectOperator(SevenBridgesOperator):
             check(validate.tags, self.tags, "tags")
         check(json_or_none, self.settings, "settings")
 
-    def execute(self, context: Context) -> Any:
+    def work(self, context: Context) -> Any:
         """Find or create."""
         self.check()
         created = False

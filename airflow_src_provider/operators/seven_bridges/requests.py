@@ -68,7 +68,7 @@ class SevenBridgesRequestOperator(SevenBridgesOperator):
         if self.repeatable is not None:
             check.flag(self.repeatable, "repeatable")
 
-    def execute(self, context: Context) -> Any:
+    def work(self, context: Context) -> Any:
         """Send the request."""
         self.check()
         repeatable = self.method != "POST" if self.repeatable is None else self.repeatable
