@@ -91,7 +91,8 @@ class _Seen:
         return Verdict("failed", f"{self.target} failed: {self._explanation()}")
 
     def _explanation(self) -> str:
-        entry = self.action or newest_action(self.workspace)
+        # An action that went well does not explain where the workspace is now; what came after it does.
+        entry = self.action if self.action and not self.action_over else newest_action(self.workspace)
         told = action_error(entry)
         if told:
             return f"{told} (status is {self.shown})"

@@ -235,8 +235,9 @@ class SrcActionOperator(SrcSelectingOperator):
             return "done", f"status is {shown}"
         if in_transition(workspace, self.action):  # type: ignore[arg-type]
             return "join", time.time()
-        kind = class_of(status_of(workspace))
-        if kind is StatusClass.TRANSITIONAL and shown != "deleting":
+        if shown in ("deleting", "deleted"):
+            return "failed", f"{self.action} is not possible: it is gone, or about to be"
+        if class_of(status_of(workspace)) is StatusClass.TRANSITIONAL:
             return "busy", f"status is {shown}"
         if not possible(workspace, self.action):
             offered = ", ".join(workspace.get("allowed_actions") or []) or "none"
