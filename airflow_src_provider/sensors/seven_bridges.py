@@ -127,10 +127,12 @@ class SevenBridgesJobSensor(SevenBridgesSensor):
         failures = dict(event["failed"])
         results = event["results"]
         if self.kind in ASYNC_JOBS:
-            files = [file for job in results.values() for file in job["file_ids"] if file]
+            files = [entry["id"] for job in results.values() for entry in job["entries"] if entry.get("id")]
             completed = sum(job["completed"] for job in results.values())
             for job, result in results.items():
-                errors = result["errors"] or [f"{result['failed']} files failed"] * bool(result["failed"])
+                errors = [entry["error"] for entry in result["entries"] if "error" in entry] or [
+                    f"{result['failed']} files failed"
+                ] * bool(result["failed"])
                 failures |= {f"{job} [{number}]": error for number, error in enumerate(errors)}
         else:
             files = list(results.values())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -12,7 +13,7 @@ from airflow_src_provider.client.seven_bridges import paging, states
 from airflow_src_provider.client.seven_bridges.base import Json, JsonList
 from airflow_src_provider.client.seven_bridges.files import is_folder
 from airflow_src_provider.client.seven_bridges.waits import files_in, output_files
-from airflow_src_provider.exceptions import NotFoundError
+from airflow_src_provider.exceptions import NotFoundError, OutcomeUnknownError
 
 if TYPE_CHECKING:
     from airflow_src_provider.client.seven_bridges import SevenBridgesClient
@@ -155,18 +156,46 @@ def objects_at(client: SevenBridgesClient, volume: str, locations: Iterable[str]
     return there
 
 
-def copies_since(client: SevenBridgesClient, names: Iterable[str], project: str, begun: float) -> dict[str, Json]:
-    """Return the newest file of each name that came to a project since a moment, also if its name got a number."""
+def copies_since(
+    client: SevenBridgesClient, names: Iterable[str], place: Mapping[str, str], begun: float
+) -> dict[str, Json]:
+    """Return the newest file of each name that came to a place since a moment, also if its name got a number."""
     wanted, since = set(names), earliest(begun)
     found: dict[str, Json] = {}
-    files = client.files.list(project=project, fields=("id", "name", "type", "created_on"))
+    files = client.files.list(metadata=None, fields=("id", "name", "type", "created_on"), **place)
     for file in sorted(files, key=lambda file: str(file.get("created_on"))):
         name = str(file.get("name"))
         numbered = NUMBERED.fullmatch(name)
         original = name if name in wanted else numbered["name"] if numbered else ""
-        if original in wanted and not is_folder(file) and str(file.get("created_on") or "") >= since:
+        if original in wanted and str(file.get("created_on") or "") >= since:
             found[original] = file
     return found
+
+
+def let_copies_end(client: SevenBridgesClient, begun: float, *, looks: int = 20, pause: float = 3.0) -> None:
+    """Wait in the calling thread until no copy job runs any more that was started since a moment.
+
+    A job does not say what it copies, so one whose id was lost can only be recognised by what it leaves behind.
+
+    :param looks: how often to look, default 20.
+    :param pause: seconds between looks, default 3.
+    :raises OutcomeUnknownError: jobs still run; a retry of the task may try again.
+    """
+    since = earliest(begun)
+    for look in range(looks):
+        if look:
+            time.sleep(pause)
+        jobs = client.async_jobs.list(fields=("id", "type", "state", "started_on"))
+        running = [
+            job["id"]
+            for job in jobs
+            if str(job.get("type")).upper() == "COPY"
+            and not states.ASYNC_JOB.is_terminal(job.get("state"))
+            and str(job.get("started_on") or since) >= since
+        ]
+        if not running:
+            return
+    raise OutcomeUnknownError(f"copy jobs {', '.join(running)} still run; what they copy is not known")
 
 
 def tasks_by_mark(

@@ -87,7 +87,7 @@ class ExportWait(StorageJobWait):
 class AsyncJobWait(Wait):
     """Async jobs on files; ids are written ``kind/id``, for example ``copy/56498``.
 
-    The result has the numbers of files and, for each item in the order of the answer, its file or its error.
+    The result has the numbers of files and, for each item in order, ``id`` and ``name`` of its file, or ``error``.
     """
 
     kind = "async jobs"
@@ -123,15 +123,20 @@ class AsyncJobWait(Wait):
         if not states.ASYNC_JOB.is_terminal(state):
             done, total = states.as_int(found.get("completed_files")) or 0, states.as_int(found.get("total_files"))
             return Seen("waiting", f"{state or 'in an unknown state'}, {done} of {total or 'unknown'} files")
-        entries = [entry if isinstance(entry, dict) else {} for entry in found.get("result") or []]
         failed = states.as_int(found.get("failed_files")) or len(states.async_job_errors(found))
         result = {
             "completed": states.as_int(found.get("completed_files")) or 0,
             "failed": failed,
-            "file_ids": [(entry.get("resource") or {}).get("id") for entry in entries],
-            "errors": [error_text(ItemError.of(entry["error"])) for entry in entries if entry.get("error")],
+            "entries": [_entry(entry) for entry in found.get("result") or []],
         }
         return Seen("done", f"{state}, {result['completed']} files done, {failed} failed", result)
+
+
+def _entry(entry: Any) -> dict[str, Any]:
+    resource = entry.get("resource") if isinstance(entry, dict) else None
+    if isinstance(resource, dict) and not entry.get("error"):
+        return {"id": resource.get("id"), "name": resource.get("name")}
+    return {"error": error_text(ItemError.of((entry or {}).get("error") or "failed without a reason"))}
 
 
 class TaskWait(Wait):

@@ -1,4 +1,4 @@
-"""Copy files to another project."""
+"""Copy files and folders to another project or folder."""
 
 from __future__ import annotations
 
@@ -6,119 +6,170 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_src_provider.checks import Checks
 from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError
+from airflow_src_provider.items import TRIGGERS
 from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator, records
+from airflow_src_provider.operators.seven_bridges.naming import check_name, fill, needed
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow.sdk.definitions.context import Context
+
+    from airflow_src_provider.client.waiting import Wait
+    from airflow_src_provider.operators.durable import Ledger
 
 IF_EXISTS = ("skip", "fail", "copy")
 CHUNK = 100
 
 
 class SevenBridgesCopyFilesOperator(SevenBridgesOperator):
-    """Copy files to the top level of a project, 100 files per call. API page: "Copy multiple files between projects".
+    """Copy files to the top level of a project, 100 per call; or, by async jobs of 100, to a folder, under new names,
+    or whole folders. API pages: "Copy multiple files between projects", "Copy multiple files".
 
     1000 files cost 10 calls. With ``if_exists`` other than ``copy`` the destination is looked at before: one call if it
-    is empty, else one call per 100 files there or per 100 names, whichever is fewer, and one per 100 names if the
-    names of the files are not known. Copies store no bytes a second time.
+    is empty, else one call per 100 files there or per 100 names, whichever is fewer, and one per 100 files if their
+    names are not known. Copies store no bytes a second time.
 
     :param files: which files; the forms are described in :mod:`airflow_src_provider.client.seven_bridges.selection`.
-    :param project: destination, ``owner/short-name``.
+        At least one of ``files`` and ``folders``.
+    :param folders: ids of folders that are copied with everything in them.
+    :param project: destination, ``owner/short-name``. One of ``project`` and ``parent``.
+    :param parent: destination folder, by id.
+    :param rename: new names: a text with ``{name}``, ``{id}`` or ``{metadata.key}``, or a mapping by file id.
     :param if_exists: ``skip`` (default) files whose name is there already, so that a repeated run makes no doubles;
         ``fail`` before anything is copied; ``copy`` all the same, then the platform puts a number before the name.
         With ``skip``, a file of the same name and another size counts as failed.
-    :return: ``file_ids`` (copies and skipped ones, in the order of the files), ``copied``, ``skipped``, ``renamed``,
-        ``failed``, ``failures`` (by id of the original), ``api_calls``.
-    :raises InvalidInputError: bad parameters, no file, names that are taken with ``fail``.
+    :return: ``file_ids`` (copies and skipped ones, in the order of the files), ``copied``, ``skipped``, ``renamed`` (by
+        the platform), ``failed``, ``failures`` (by id of the original), ``api_calls``.
+    :raises InvalidInputError: bad parameters, no file, two files for one name, names that are taken with ``fail``.
     :raises RemoteWorkError: files could not be copied. A retry copies only those.
     """
 
-    template_fields: Sequence[str] = (*SevenBridgesOperator.template_fields, "files", "project", "if_exists")
+    trigger_path = f"{TRIGGERS}.SevenBridgesAsyncJobTrigger"
+    template_fields: Sequence[str] = (
+        *SevenBridgesOperator.template_fields,
+        "files",
+        "folders",
+        "project",
+        "parent",
+        "rename",
+        "if_exists",
+    )
+    _missing: Mapping[str, str] = {}
+    _begun: float
+    _by_job = False
 
-    def __init__(self, *, files: Any, project: str, if_exists: str = "skip", **kwargs: Any) -> None:
+    def __init__(
+        self,
+        *,
+        files: Any = None,
+        folders: Sequence[str] | None = None,
+        project: str | None = None,
+        parent: str | None = None,
+        rename: str | Mapping[str, str] | None = None,
+        if_exists: str = "skip",
+        **kwargs: Any,
+    ) -> None:
         super().__init__(**kwargs)
         self.files = files
+        self.folders = folders
         self.project = project
+        self.parent = parent
+        self.rename = rename
         self.if_exists = if_exists
         self.check()
 
     def checks(self, check: Checks) -> None:
         """Check the parameters."""
         from airflow_src_provider.client.seven_bridges import validate
-        from airflow_src_provider.client.seven_bridges.selection import read
+        from airflow_src_provider.client.seven_bridges.selection import literal, read
 
         super().checks(check)
-        check(read, self.files, "files")
-        check(validate.project_id, self.project, "project")
+        if self.files is None and self.folders is None:
+            check.refuse("files, folders", None, "at least one of them")
+        if self.files is not None:
+            check(read, self.files, "files")
+        if self.folders is not None:
+            check(lambda value, name: validate.file_ids(literal(value), name), self.folders, "folders")
+        check.exactly_one(project=self.project, parent=self.parent)
+        if self.project is not None:
+            check(validate.project_id, self.project, "project")
+        if self.parent is not None:
+            check(validate.file_id, self.parent, "parent")
+        check(_check_rename, self.rename, "rename")
         check.choice(self.if_exists, "if_exists", IF_EXISTS)
 
-    def work(self, context: Context) -> Any:
-        """Copy."""
-        self.check()
+    @property
+    def _place(self) -> dict[str, str]:
+        return {"project": self.project} if self.project is not None else {"parent": str(self.parent)}
+
+    def submit(self, context: Context) -> dict[str, Any]:
+        """Copy, or start the jobs that do."""
         ledger = self.ledger(context)
         self._begun = self.begun(ledger)
         self.show(self.project)
-        missing: dict[str, str] = {}
-        plan = ledger.plan("plan", lambda: self._plan(missing))
-        if missing:
-            ledger.put("missing", missing)
+        plan = ledger.plan("plan", lambda: self._plan(ledger))
         wanted = [item for item in plan if "there" not in item and "error" not in item]
-        self.log.info(
-            "Copying %d files to %s, %d are there already", len(wanted), self.project, len(plan) - len(wanted)
-        )
-        done = ledger.each("copies", wanted, self._send, self._find, CHUNK)
-        failures: dict[str, str] = {}
-        made: dict[str, Any] = {}
-        for item, record in zip(wanted, done, strict=True):
-            if record is None or "error" in record:
-                failures[item["id"]] = record["error"] if record else "whether it was copied is not known"
-            else:
-                made[item["id"]] = record
-        ledger.forget("copies", [i for i, item in enumerate(wanted) if item["id"] in failures], CHUNK)
-        failures |= {item["id"]: item["error"] for item in plan if "error" in item}
-        failures |= ledger.get("missing") or missing
-        there = {item["id"]: item["there"] for item in plan if "there" in item}
-        ids = [made[item["id"]]["file"] if item["id"] in made else there.get(item["id"]) for item in plan]
-        summary = {
-            "file_ids": [id_ for id_ in ids if id_],
-            "copied": len(made),
-            "skipped": len(there),
-            "renamed": sum(1 for record in made.values() if record["renamed"]),
-            "api_calls": self.api_calls({}),
-        }
-        self.log.info("%d copied, %d there already, %d failed", len(made), len(there), len(failures))
-        return self.settle(context, summary, failures, len(plan) + len(missing))
+        by_job = self.project is None or any(item.get("folder") or "to" in item for item in wanted)
+        where = self.project or f"folder {self.parent}"
+        self.log.info("Copying %d files to %s, %d are there already", len(wanted), where, len(plan) - len(wanted))
+        self._by_job = by_job
+        send = self._send_job if by_job else self._send
+        done = ledger.each("copies", wanted, send, self._find, CHUNK)
+        return {"plan": plan, "records": done, "missing": ledger.get("missing") or dict(self._missing)}
 
-    def _plan(self, missing: dict[str, str]) -> list[Any]:
+    def _plan(self, ledger: Ledger) -> list[Any]:
         from airflow_src_provider.client.seven_bridges.finders import Place
-        from airflow_src_provider.client.seven_bridges.selection import read
 
-        place = Place(self.client, {"project": self.project}, ("size",))
+        place = Place(self.client, self._place, ("size",))
         look = self.if_exists != "copy" and not place.is_empty()
-        found = self.resolve(read(self.files), ("name", "size") if look else ())
-        missing.update(found.failed)
-        plan: list[dict[str, Any]] = [
-            {key: file[key] for key in ("id", "name", "size") if key in file} for file in found.files
-        ]
+        plan = self._chosen(ledger, look)
         if look:
-            there = place.named(str(file.get("name")) for file in plan)
-            for file in plan:
-                if other := there.get(str(file.get("name"))):
-                    same = other.get("size") == file.get("size")
-                    file |= {"there": other["id"]} if same else {"error": "another file has its name there"}
-        taken = [file for file in plan if {"there", "error"} & set(file)]
+            there = place.named(_target(item) for item in plan)
+            for item in plan:
+                if other := there.get(_target(item)):
+                    same = item.get("folder") or other.get("size") == item.get("size")
+                    item |= {"there": other["id"]} if same else {"error": "another file has its name there"}
+        taken = [item for item in plan if {"there", "error"} & set(item)]
         if taken and self.if_exists == "fail":
+            where = self.project or self.parent
             raise InvalidInputsError(
-                [InvalidInputError("files", file["name"], f"names that are free in {self.project}") for file in taken]
+                [InvalidInputError("files", _target(item), f"names that are free in {where}") for item in taken]
             )
         return plan
 
-    def _send(self, files: Sequence[Any]) -> list[Any | None]:
-        names = {file["id"]: file.get("name") for file in files}
-        answers = self.client.files.copy_chunk(self.project, list(names))
-        by_id = {item.sent: item for item in answers}
+    def _chosen(self, ledger: Ledger, look: bool) -> list[dict[str, Any]]:
+        """Return what is to be copied: ``id``, ``name`` and ``size`` if known, ``to`` (a new name), ``folder``."""
+        from airflow_src_provider.client.seven_bridges.selection import literal, read
+
+        plan: list[dict[str, Any]] = []
+        rename = literal(self.rename)
+        if self.files is not None:
+            need = [*(["name", "size"] if look else []), *(needed(rename) if isinstance(rename, str) else [])]
+            found = self.resolve(read(self.files), list(dict.fromkeys(need)))
+            self._missing = found.failed
+            ledger.put("missing", found.failed)
+            for file in found.files:
+                item: dict[str, Any] = {key: file[key] for key in ("id", "name", "size") if key in file}
+                to = fill(rename, file, "rename") if isinstance(rename, str) else (rename or {}).get(file["id"])
+                plan.append({**item, "to": to} if to else item)
+        folders = list(dict.fromkeys(literal(self.folders) or []))
+        for looked in self.client.files.get_many(folders, fields=("id", "name")) if folders else []:
+            if looked.resource is None:
+                self._missing = {**self._missing, looked.sent: "no such folder"}
+                ledger.put("missing", self._missing)
+            else:
+                plan.append({"id": looked.sent, "name": looked.resource["name"], "folder": True})
+        names: dict[str, str] = {}
+        for item in plan:
+            name = item.get("to")
+            if name and self.if_exists != "copy" and names.setdefault(name, item["id"]) != item["id"]:
+                raise InvalidInputError("rename", name, "a name of its own for every file")
+        return plan
+
+    def _send(self, items: Sequence[Any]) -> list[Any | None]:
+        names = {item["id"]: item.get("name") for item in items}
+        by_id = {item.sent: item for item in self.client.files.copy_chunk(self.project, list(names))}
 
         def done(copied: dict[str, Any]) -> Any:
             return {"file": copied["new_file_id"], "name": copied.get("new_file_name")}
@@ -129,22 +180,106 @@ class SevenBridgesCopyFilesOperator(SevenBridgesOperator):
                 record["renamed"] = bool(names[id_] and record["name"] != names[id_])
         return made
 
-    def _find(self, files: Sequence[Any]) -> list[Any | None]:
+    def _send_job(self, items: Sequence[Any]) -> list[Any | None]:
+        wanted = [
+            {"file": item["id"], **self._place, **({"name": item["to"]} if "to" in item else {})} for item in items
+        ]
+        job = self.client.async_jobs.copy(wanted)["id"]
+        return [{"job": f"copy/{job}", "position": position} for position in range(len(items))]
+
+    def _find(self, items: Sequence[Any]) -> list[Any | None]:
         from airflow_src_provider.client.seven_bridges import finders
 
-        names = {file["id"]: file.get("name") for file in files}
+        names = {item["id"]: item.get("to") or item.get("name") for item in items}
         unnamed = [id_ for id_, name in names.items() if not name]
-        for item in self.client.files.get_many(unnamed, fields=("id", "name")) if unnamed else []:
-            names[item.sent] = (item.resource or {}).get("name")
+        for looked in self.client.files.get_many(unnamed, fields=("id", "name")) if unnamed else []:
+            names[looked.sent] = (looked.resource or {}).get("name")
         wanted = [name for name in names.values() if name]
+        if self._by_job:
+            finders.let_copies_end(self.client, self._begun)
         if self.if_exists == "copy":
-            found = finders.copies_since(self.client, wanted, self.project, self._begun)
+            found = finders.copies_since(self.client, wanted, self._place, self._begun)
         else:
             # None of these names was taken when it was looked, so what has one now is the copy.
-            found = finders.Place(self.client, {"project": self.project}).named(wanted)
+            found = finders.Place(self.client, self._place).named(wanted)
         return [
             {"file": found[name]["id"], "name": found[name]["name"], "renamed": found[name]["name"] != name}
             if name in found
             else None
             for name in names.values()
         ]
+
+    def waits_for(self, carry: dict[str, Any]) -> Wait | None:
+        """Return the async jobs, if there are any."""
+        from airflow_src_provider.client.seven_bridges.waits import AsyncJobWait
+
+        jobs = list(dict.fromkeys(record["job"] for record in carry["records"] if record and "job" in record))
+        return AsyncJobWait(jobs) if jobs else None
+
+    def finish(self, context: Context, carry: dict[str, Any], event: dict[str, Any] | None) -> Any:
+        """Report."""
+        plan, missing = carry["plan"], carry["missing"]
+        wanted = [item for item in plan if "there" not in item and "error" not in item]
+        failures: dict[str, str] = {}
+        made: dict[str, Any] = {}
+        started: dict[str, None] = {}
+        for item, record in zip(wanted, carry["records"], strict=True):
+            outcome = _outcome(record, event)
+            if "error" in outcome:
+                failures[item["id"]] = outcome["error"]
+            elif "job" in outcome:
+                started[outcome["job"].partition("/")[2]] = None
+            else:
+                made[item["id"]] = outcome
+        lost = [position for position, item in enumerate(wanted) if item["id"] in failures]
+        self.ledger(context).forget("copies", lost, CHUNK)
+        failures |= {item["id"]: item["error"] for item in plan if "error" in item} | missing
+        there = {item["id"]: item["there"] for item in plan if "there" in item}
+        ids = [made[item["id"]]["file"] if item["id"] in made else there.get(item["id"]) for item in plan]
+        names = {item["id"]: _target(item) for item in plan}
+        renamed = [id_ for id_, one in made.items() if names[id_] and one.get("name") not in (None, names[id_])]
+        summary = {
+            "file_ids": [id_ for id_ in ids if id_],
+            "copied": len(made),
+            "skipped": len(there),
+            "renamed": len(renamed),
+            **({"job_ids": list(started)} if started else {}),
+            "api_calls": self.api_calls(carry),
+        }
+        self.log.info("%d copied, %d there already, %d failed", len(made), len(there), len(failures))
+        return self.settle(context, summary, failures, len(plan) + len(missing))
+
+
+def _target(item: Mapping[str, Any]) -> str:
+    return str(item.get("to") or item.get("name") or "")
+
+
+def _outcome(record: Any, event: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return what became of one item: ``file`` and ``name``, ``error``, or the ``job`` that is not waited for."""
+    if record is None:
+        return {"error": "whether it was copied is not known"}
+    if "job" not in record or event is None:
+        return dict(record)
+    if record["job"] in event["failed"]:
+        return {"error": event["failed"][record["job"]]}
+    result = event["results"].get(record["job"])
+    entries = result["entries"] if result else []
+    if record["position"] >= len(entries):
+        return {"error": "the job ended without a word about it"}
+    entry = entries[record["position"]]
+    return {"error": entry["error"]} if "error" in entry else {"file": entry["id"], "name": entry["name"]}
+
+
+def _check_rename(value: Any, parameter: str) -> None:
+    from airflow_src_provider.client.seven_bridges import validate
+    from airflow_src_provider.client.seven_bridges.selection import literal
+
+    value = literal(value)
+    if value is None:
+        return
+    if isinstance(value, dict) and value:
+        for file_id, name in value.items():
+            validate.file_id(file_id, parameter)
+            validate.text(name, f"{parameter}[{file_id!r}]")
+    else:
+        check_name(value, parameter)

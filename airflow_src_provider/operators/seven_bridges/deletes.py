@@ -142,7 +142,8 @@ class SevenBridgesDeleteFilesOperator(SevenBridgesOperator):
         if event is not None:
             failures |= event["failed"]
             for job, result in event["results"].items():
-                errors = [error for error in result["errors"] if not error.startswith(GONE)]
+                errors = [entry.get("error", "") for entry in result["entries"]]
+                errors = [error for error in errors if error and not error.startswith(GONE)]
                 failures |= {f"{job} [{number}]": error for number, error in enumerate(errors)}
         folders_done = event is not None and not (set(failures) - set(carry["failures"]))
         deleted = [*carry["deleted"], *(carry["inside"] if folders_done else [])]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import re
 from typing import TYPE_CHECKING, Any
 
 from airflow_src_provider.checks import Checks
 from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError
 from airflow_src_provider.items import TRIGGERS
 from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator, records
+from airflow_src_provider.operators.seven_bridges.naming import check_name, fill, needed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
     from airflow_src_provider.client.waiting import Wait
+    from airflow_src_provider.operators.durable import Ledger
 
 IF_EXISTS = ("skip", "fail", "overwrite")
 CHUNK = 100
@@ -23,7 +24,6 @@ TAKEN = "9107"
 NOT_EXPORTABLE = "9006"
 #: Errors about the volume as a whole: they would meet every file alike.
 VOLUME_ERRORS = ("9002:", "9007:", "9020:", "9026:", "9027:", "9039:", "9058:", "9069:")
-PLACEHOLDER = re.compile(r"\{([^{}]*)\}")
 
 
 class SevenBridgesExportFilesOperator(SevenBridgesOperator):
@@ -60,6 +60,8 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
         "properties",
     )
 
+    _missing: Mapping[str, str] = {}
+
     def __init__(
         self,
         *,
@@ -93,7 +95,7 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
         check(read, self.files, "files")
         check(validate.volume_id, self.volume, "volume")
         check.flag(self.keep_on_platform, "keep_on_platform")
-        check(_check_location, self.location, "location")
+        check(check_name, self.location, "location")
         check.choice(self.if_exists, "if_exists", IF_EXISTS)
         check(_check_prefix, self.prefix, "prefix")
 
@@ -101,26 +103,24 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
         """Start the exports."""
         ledger = self.ledger(context)
         self._look_first = ledger.may_have_acted or ledger.older("plan") is not None
-        missing: dict[str, str] = {}
-        plan = ledger.plan("plan", lambda: self._plan(missing))
-        if missing:
-            ledger.put("missing", missing)
+        plan = ledger.plan("plan", lambda: self._plan(ledger))
         self.log.info("Exporting %d files to %s/%s", len(plan), self.volume, self.prefix)
         self._looked = self._look_first or len(plan) <= CHUNK
         done = ledger.each("exports", plan, self._send, self._find, CHUNK)
-        return {"plan": plan, "records": done, "missing": ledger.get("missing") or missing}
+        return {"plan": plan, "records": done, "missing": ledger.get("missing") or dict(self._missing)}
 
-    def _plan(self, missing: dict[str, str]) -> list[Any]:
+    def _plan(self, ledger: Ledger) -> list[Any]:
         from airflow_src_provider.client.seven_bridges.selection import read
 
-        found = self.resolve(read(self.files), [key for key in PLACEHOLDER.findall(self.location) if key != "id"])
-        missing.update(found.failed)
+        found = self.resolve(read(self.files), needed(self.location))
+        self._missing = found.failed
+        ledger.put("missing", found.failed)
         plan: list[Any] = []
         by_location: dict[str, str] = {}
         problems = []
         for file in found.files:
             try:
-                location = self.prefix + fill(self.location, file)
+                location = self.prefix + fill(self.location, file, "location")
             except InvalidInputError as error:
                 problems.append(error)
                 continue
@@ -246,31 +246,3 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
 def _check_prefix(value: Any, parameter: str) -> None:
     if not isinstance(value, str) or value.startswith("/"):
         raise InvalidInputError(parameter, value, "text such as results/, not beginning with a slash")
-
-
-def _check_location(value: Any, parameter: str) -> None:
-    allowed = "text with any of {name}, {id}, {metadata.key}, so that every file has a location of its own"
-    if not isinstance(value, str) or value.startswith("/") or value.endswith("/"):
-        raise InvalidInputError(parameter, value, f"{allowed}, without a slash at its ends")
-    keys = PLACEHOLDER.findall(value)
-    if not keys or any(key not in ("name", "id") and not key.startswith("metadata.") for key in keys):
-        raise InvalidInputError(parameter, value, allowed)
-
-
-def fill(location: str, file: Mapping[str, Any]) -> str:
-    """Return a location with what is known about a file.
-
-    :raises InvalidInputError: the file lacks what is asked for.
-    """
-
-    def value(match: re.Match[str]) -> str:
-        found: Any = file
-        for part in match[1].split(".", 1):
-            found = found.get(part) if isinstance(found, dict) else None
-        if not isinstance(found, str) or not found:
-            raise InvalidInputError(
-                "location", location, f"placeholders that file {file['id']} has; {match[1]} it has not"
-            )
-        return found
-
-    return PLACEHOLDER.sub(value, location)
