@@ -65,12 +65,7 @@ def retry(
 
 
 def _worth_retrying(error: BaseException) -> bool:
-    return (
-        isinstance(error, exc.ApiError)
-        and error.retryable
-        and error.outcome_known
-        and not isinstance(error, exc.BudgetWaitError)
-    )
+    return isinstance(error, exc.ApiError) and error.retryable and error.outcome_known
 
 
 def _pause(state: tenacity.RetryCallState) -> float:

@@ -25,7 +25,7 @@ _NEVER_SENT = (
 
 
 def read_body(answer: requests.Response, read_timeout: float) -> bytes:
-    """Read a body that is bounded in size and time, however slowly it drips, and give the connection back.
+    """Read a body that is bounded in size and time, however slowly it drips.
 
     :raises urllib3.exceptions.HTTPError: the body is cut off, too large or too slow.
     """
@@ -44,7 +44,6 @@ def read_body(answer: requests.Response, read_timeout: float) -> bytes:
     except BaseException:
         raw.close()
         raise
-    raw.release_conn()
     return b"".join(parts)
 
 

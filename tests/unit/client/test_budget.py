@@ -161,6 +161,16 @@ def test_a_long_wait_is_told_once(clock: SteppedClock, caplog: pytest.LogCapture
     assert caplog.messages == []
 
 
+def test_a_wait_that_gets_longer_is_still_told_once(clock: SteppedClock, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    budget = new_budget(clock, limit=1)
+    budget._sleep = lambda seconds: clock.sleep(seconds / 2)
+    budget.acquire()
+    assert budget.acquire() >= 60
+    assert len(clock.sleeps) > 3
+    assert len(caplog.messages) == 1
+
+
 def test_threads_queue_and_all_get_through(clock: SteppedClock) -> None:
     budget = new_budget(clock, limit=4)
     admitted: list[float] = []

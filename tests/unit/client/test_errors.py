@@ -105,6 +105,13 @@ def test_a_servers_words_stay_on_one_line_of_a_log() -> None:
     str(error).encode()
 
 
+def test_what_is_nested_too_deeply_is_cut() -> None:
+    error = build(400, b'{"a":' * 60 + b'"secret"' + b"}" * 60)
+    assert "..." in repr(error.body)
+    assert "secret" not in repr(error.body)
+    assert repr(error.body).count("{") <= 21
+
+
 @given(status=st.integers(205, 999), body=st.binary(max_size=300) | ERROR_OBJECT.map(lambda o: json.dumps(o).encode()))
 @example(500, b"[" * 100_000)
 @example(500, b'{"a":' * 900 + b"1" + b"}" * 900)

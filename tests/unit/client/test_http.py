@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import gzip
 import json
+import logging
 import os
 import ssl
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -326,8 +329,10 @@ def test_a_secure_connection_that_breaks_after_sending_is_no_refused_one(
 
 def test_a_body_that_drips_is_given_up(server: ScriptedServer) -> None:
     server.script(Answer(body=b'"' + b"x" * 1000 + b'"', drip=0.01))
+    started = time.monotonic()
     with pytest.raises(exc.OutcomeUnknownError, match=r"took more than 0\.4 s"):
         new_session(server.url).request("POST", "things", json={}, timeout=0.1)
+    assert time.monotonic() - started < 5
 
 
 def test_a_body_without_end_is_given_up(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -367,11 +372,23 @@ def test_another_token_has_another_budget(server: ScriptedServer) -> None:
 
 
 @pytest.mark.parametrize("refresh", [None, lambda: TOKEN])
-def test_a_token_that_stays_refused_fails_at_once(server: ScriptedServer, refresh: Any) -> None:
+def test_a_token_that_stays_refused_fails_at_once(
+    server: ScriptedServer, refresh: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
     server.script(*[Answer(401)] * 9)
     with pytest.raises(exc.TokenRejectedError):
         new_session(server.url, refresh_token=refresh).request("GET", "things")
     assert len(server.requests) == 1
+    assert caplog.messages == []
+
+
+def test_a_token_is_renewed_once_per_request_whatever_comes_between(server: ScriptedServer) -> None:
+    tokens = iter("abcdefgh")
+    server.script(Answer(401), Answer(500), Answer(401), Answer(401))
+    with pytest.raises(exc.TokenRejectedError):
+        new_session(server.url, refresh_token=lambda: next(tokens)).request("GET", "things")
+    assert len(server.requests) == 3
 
 
 def test_a_token_that_another_thread_has_renewed_is_used(server: ScriptedServer) -> None:
@@ -396,6 +413,16 @@ def test_the_urgent_sibling_neither_waits_nor_repeats(server: ScriptedServer) ->
         session.urgent().request("POST", "abort", json={})
     session.urgent().request("POST", "abort", json={})
     assert (len(server.requests), clock.sleeps) == (2, [])
+
+
+def test_the_urgent_sibling_shares_no_lock_and_no_connection(server: ScriptedServer) -> None:
+    session = new_session(server.url)
+    session.request("GET", "first")
+    with session._lock, session.budget._turn:  # as a thread that was interrupted by a signal
+        urgent = threading.Thread(target=lambda: session.urgent().request("POST", "abort", json={}), daemon=True)
+        urgent.start()
+        urgent.join(5)
+    assert [request.connection for request in server.requests] == [1, 2]
 
 
 def test_a_forked_child_has_connections_of_its_own(server: ScriptedServer) -> None:

@@ -326,3 +326,17 @@ def test_the_last_error_is_raised_without_a_history(server: ScriptedServer, cloc
         new_session(server.url, clock).request("GET", "things")
     assert caught.value.__cause__ is None
     assert caught.value.__context__ is None
+
+
+def test_an_error_that_leaves_the_outcome_open_is_never_tried_again(clock: SteppedClock) -> None:
+    error = exc.OutcomeUnknownError("who knows")
+    error.retryable = True
+    calls = []
+
+    def attempt() -> None:
+        calls.append(1)
+        raise error
+
+    with pytest.raises(exc.OutcomeUnknownError):
+        retry.retry(attempt, clock() + 900, clock.sleep, clock)
+    assert len(calls) == 1

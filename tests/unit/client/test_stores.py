@@ -163,6 +163,22 @@ def test_steps_of_the_wall_clock_do_no_harm(tmp_path: Path, monkeypatch: pytest.
     assert file_store(tmp_path, 3, 60.0, clock=clock).gate() == 0.0
 
 
+def test_time_is_read_under_the_lock_only(tmp_path: Path) -> None:
+    held: list[bool] = []
+
+    def clock() -> float:
+        held.append(store._log is not None and store._log.lock._depth > 0)
+        return time.monotonic()
+
+    store = file_store(tmp_path, clock=clock)
+    store.try_acquire()
+    held.clear()
+    store.try_acquire()
+    # Otherwise time lost waiting for the lock would let the permit expire too early.
+    assert held
+    assert all(held)
+
+
 WORKER = """
 import sys, time
 from airflow_src_provider.client.filestore import FileStore
@@ -368,6 +384,20 @@ def test_a_full_disk_is_reported_and_not_taken_for_damage(tmp_path: Path) -> Non
         [store.try_acquire() for _ in range(5000)]
     assert store.try_acquire() == 0.0
     assert store.used() > 100
+
+
+def test_a_file_that_cannot_be_opened_is_not_taken_for_damage(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file_store(tmp_path).try_acquire()
+    store = file_store(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(sqlite3, "connect", refuse)
+        with pytest.raises(StoreDownError, match="unable to open"):
+            store.try_acquire()
+    assert store.used() == 1
+
+
+def refuse(*_: object, **__: object) -> None:
+    raise sqlite3.OperationalError("unable to open database file")
 
 
 @pytest.mark.parametrize(("mode", "group"), [(0o770, 0o060), (0o700, 0)])
