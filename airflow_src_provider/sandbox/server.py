@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ipaddress
+import json
 import signal
 import socket
 import threading
@@ -21,6 +22,10 @@ from .journal import Journal
 from .seed import check_seed, load_seed
 from .seven_bridges import SevenBridgesHalf
 from .src import SrcHalf
+
+
+def _connection(kind: str, host: str, token: str) -> str:
+    return json.dumps({"conn_type": kind, "host": host, "password": token})
 
 
 @dataclass(frozen=True)
@@ -205,6 +210,19 @@ class Sandbox:
         """Token by user name, of both services."""
         with self.app.lock:
             return {user: token for half in self.app.halves.values() for user, token in half.tokens().items()}
+
+    def connections(self, src: str = "researcher1", sb: str = "labuser") -> dict[str, str]:
+        """Both connections as the environment variables that Airflow reads, under their default ids.
+
+        :param src: user whose token the SURF Research Cloud connection has.
+        :param sb: likewise for Seven Bridges.
+        :raises KeyError: when there is no such user.
+        """
+        tokens = self.tokens
+        return {
+            "AIRFLOW_CONN_SRC_DEFAULT": _connection("surf_research_cloud", f"{self._url}/v1", tokens[src]),
+            "AIRFLOW_CONN_SEVEN_BRIDGES_DEFAULT": _connection("seven_bridges", self.sb_url, tokens[sb]),
+        }
 
     def journal(self, since: int = 0) -> list[dict[str, Any]]:
         """Requests with a number greater than ``since``, oldest first; see :class:`.journal.Entry`."""

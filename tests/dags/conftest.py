@@ -8,7 +8,8 @@ import pytest
 
 from airflow_src_provider.sandbox import Sandbox
 
-EXAMPLE_DAGS = Path(__file__).parents[2] / "example_dags"
+ROOT = Path(__file__).parents[2]
+EXAMPLE_DAGS = ROOT / "example_dags"
 BUNDLES = [
     {
         "name": "documentation",
@@ -28,13 +29,8 @@ def _database() -> None:
 @pytest.fixture
 def sandbox(_database: None, monkeypatch: pytest.MonkeyPatch) -> Iterator[Sandbox]:
     with Sandbox(speed=300.0) as served:
-        connections = {
-            "SRC_DEFAULT": ("surf_research_cloud", "v1", served.tokens["researcher1"]),
-            "SEVEN_BRIDGES_DEFAULT": ("seven_bridges", "v2", served.tokens["labuser"]),
-        }
-        for name, (kind, path, token) in connections.items():
-            connection = {"conn_type": kind, "host": f"{served.url}/{path}", "password": token}
-            monkeypatch.setenv(f"AIRFLOW_CONN_{name}", json.dumps(connection))
+        for name, value in served.connections().items():
+            monkeypatch.setenv(name, value)
         monkeypatch.setenv("AIRFLOW__AIRFLOW_SRC_PROVIDER__POLL_INTERVAL", "0.3")
         monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps(BUNDLES))
         monkeypatch.setenv("NO_PROXY", "127.0.0.1")
