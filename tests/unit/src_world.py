@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import functools
 import json
+import time
 from collections import Counter
 from collections.abc import Iterator
 from types import SimpleNamespace
@@ -137,7 +138,8 @@ def src(src_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> SrcWorld:
     src_sandbox.clear_faults()
     src_sandbox.configure(src=dataclasses.asdict(SrcSwitches(limits=False)))
     world = SrcWorld(src_sandbox)
-    clock = SimpleNamespace(time=world.now, monotonic=world.now, sleep=world.sleep)
+    real = {name: getattr(time, name) for name in ("strftime", "localtime")}
+    clock = SimpleNamespace(time=world.now, monotonic=world.now, sleep=world.sleep, **real)
     for module in (waits, selection, base, actions, changes, create, remote, sensors_base, src_sensors):
         monkeypatch.setattr(module, "time", clock)
     waiting = functools.partial(wait_blocking, sleep=world.sleep, clock=world.now)

@@ -39,6 +39,7 @@ UNDO_AGAIN = 10.0
 #: The newest entry of a type is enough to tell old from new: all others are older still.
 BASELINE = 1
 _LOG = "provisioning_log"
+NO_ROOM = "Timeout waiting for VM"
 _DONE = {"pause": "paused", "delete": "deleted"}
 
 _OF_KIND = {
@@ -205,6 +206,8 @@ class WorkspaceWait(Wait):
             return Seen("done", _text(found, verdict.reason), done)
         text = _text(found, verdict.reason)
         log = (found or {}).get(_LOG)
+        if verdict.state == "failed" and NO_ROOM in text:
+            text = f"{text}. Most likely no GPU of this size was free; a capacity sensor can wait for one"
         if verdict.state == "failed" and log:
             text = f"{text}. End of its provisioning log:\n{str(log)[-LOG_TAIL:].rstrip()}"
         return Seen(verdict.state, text)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -65,7 +66,7 @@ def test_what_is_there_already_is_no_effect_and_no_failure(src: SrcWorld, deferr
 def test_a_resume_without_a_free_gpu_fails_with_the_services_words(src: SrcWorld, deferrable: bool) -> None:
     src.sandbox.configure(stale_seconds=60.0)
     started = src.now()
-    with pytest.raises(RemoteWorkError, match=r"big-gpu-box: resume failed: Timeout waiting for VM to resume\."):
+    with pytest.raises(RemoteWorkError, match=r"Timeout waiting for VM to resume\. .*no GPU of this size was free"):
         src.run(resume(NO_GPU, deferrable=deferrable))
     assert 600 <= src.now() - started < 700
     assert src.effects(NO_GPU) == {"resume": 1}
@@ -212,6 +213,20 @@ def test_a_full_queue_is_waited_for_and_nothing_happens_twice(src: SrcWorld) -> 
     assert {src.status(f"bulk-{number:04}") for number in range(1, 51)} == {"paused"}
     assert {tuple(src.effects(f"bulk-{number:04}").items()) for number in range(1, 51)} == {(("pause", 1),)}
     assert src.sandbox.counters()["statuses"].get("503", 0) > 0
+
+
+def test_a_worker_does_not_wait_for_a_queue_that_stays_full(src: SrcWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("airflow_src_provider.triggers.pause.time", SimpleNamespace(time=src.now))
+    src.world.add_workspaces(6)
+    answer = {"code": 503, "status": "Service Unavailable", "message": ["Queue is full"]}
+    rule = {"service": "src", "method": "POST", "action": "status", "status": 503, "json": answer}
+    src.sandbox.fault(**rule, skip=3, times=10)
+    task = pause({"name": "bulk-*"}, at_once=6, deferrable=True)
+    task.client.session._sleep = src.sleep
+    result = src.run(task)
+    assert src.deferrals > 1
+    assert (result["count"], len(result["changed"])) == (6, 6)
+    assert {tuple(src.effects(f"bulk-{number:04}").items()) for number in range(1, 7)} == {(("pause", 1),)}
 
 
 @BOTH_MODES
