@@ -81,6 +81,7 @@ def sb(sb_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> SbWorld:
     from airflow_src_provider.client.seven_bridges import finders
     from airflow_src_provider.operators import base
     from airflow_src_provider.operators.seven_bridges import base as sb_base
+    from airflow_src_provider.operators.seven_bridges import exports, imports
     from airflow_src_provider.sensors import base as sensors_base
     from airflow_src_provider.triggers import hub
 
@@ -89,7 +90,7 @@ def sb(sb_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> SbWorld:
     sb_sandbox.configure(sb=asdict(SevenBridgesSwitches(limit=1_000_000)))
     world = SbWorld(sb_sandbox)
     clock = SimpleNamespace(time=world.now, monotonic=world.now, sleep=world.sleep)
-    for module in (base, remote, sensors_base, sb_base, finders):
+    for module in (base, remote, sensors_base, sb_base, finders, imports, exports):
         monkeypatch.setattr(module, "time", clock)
     waiting = functools.partial(wait_blocking, sleep=world.sleep, clock=world.now)
     monkeypatch.setattr(remote, "wait_blocking", waiting)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from airflow_src_provider.checks import Checks
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 IF_EXISTS = ("skip", "fail", "overwrite")
 CHUNK = 100
+#: Seconds after which most jobs are done.
+SOON = 2.0
 TAKEN = "9107"
 NOT_EXPORTABLE = "9006"
 #: Errors about the volume as a whole: they would meet every file alike.
@@ -160,6 +163,7 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
         if jobs and not self._looked and self.if_exists == "skip":
             # Objects that are there already show up soon: then it is cheaper to look before sending the next files.
             self._looked = True
+            time.sleep(SOON)
             wait = ExportWait(list(jobs))
             for id_, job in wait.look(self.client, wait.ids).items():
                 seen = wait.judge(id_, job)

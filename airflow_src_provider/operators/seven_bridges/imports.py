@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 IF_EXISTS = ("skip", "fail", "overwrite", "autorename")
 CHUNK = 100
+#: Seconds after which most jobs are done.
+SOON = 2.0
 TAKEN = "9108"
 
 
@@ -204,6 +207,7 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
         if jobs and not self._looked and self.if_exists == "skip":
             # Names that are taken show up soon: then it is cheaper to look at the next ones before sending them.
             self._looked = True
+            time.sleep(SOON)
             wait = ImportWait(list(jobs))
             for id_, job in wait.look(self.client, wait.ids).items():
                 seen = wait.judge(id_, job)
