@@ -314,8 +314,9 @@ class SrcActionOperator(SrcSelectingOperator):
                     carry["failed"][id_] = f"{name}: {error.message}"
                     return
             except ApiError as error:
-                # Certainly not done. A note would make the next try look for it.
-                ledger.put(key, None)
+                if attempt == 1:
+                    # Certainly not done. A note would make the next try look for it.
+                    ledger.put(key, None)
                 self._refused(context, carry, id_, error)
                 return
             self.log.info("%s: %s", name, "changed." if self.instant else f"asked for {self.action}.")
