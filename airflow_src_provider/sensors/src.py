@@ -56,7 +56,8 @@ class SrcWorkspaceSensor(SrcSensor):
     Wiki page: "Resource Statuses".
 
     :param workspace: an id, an exact name, a list of both, or a filter (a dict), which is applied once, at the start,
-        but at every look in the mode ``reschedule``; see :class:`~airflow_src_provider.operators.src.base.SrcSelectingOperator`.
+        but at every look in the mode ``reschedule``; see
+        :class:`~airflow_src_provider.operators.src.base.SrcSelectingOperator`.
     :param workspace_id: instead of ``workspace``: an id or a list of ids, nothing else.
     :param states: one or several statuses, default ``running``.
 
