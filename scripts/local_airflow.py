@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import contextlib
 import itertools
 import json
@@ -198,11 +199,11 @@ class LocalAirflow:
 
     @classmethod
     @contextlib.contextmanager
-    def run(cls, home: Path, connections: Mapping[str, str], *, port: int, **settings: str) -> Iterator[LocalAirflow]:
+    def run(cls, home: Path, connections: dict[str, str], *, port: int, **settings: str) -> Iterator[LocalAirflow]:
         """Start database, scheduler with LocalExecutor, DAG processor, triggerer and API server; end them afterwards.
 
         :param home: Airflow's home; emptied.
-        :param connections: environment variables of the connections.
+        :param connections: as environment variables; they are put into the database, where the UI shows them.
         :param port: of the UI.
         :param settings: as for :func:`airflow_environment`.
         """
@@ -218,19 +219,25 @@ class LocalAirflow:
                 "API__SECRET_KEY": secrets.token_hex(16),
                 "API_AUTH__JWT_SECRET": secrets.token_hex(32),
                 "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
+                "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
                 "CORE__EXECUTION_API_SERVER_URL": f"{airflow.url}/execution/",
                 "CORE__EXECUTOR": "LocalExecutor",
                 "CORE__PARALLELISM": "3",
                 "CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
                 **settings,
             },
-        ) | dict(connections)
+        )
         passwords.write_text(json.dumps({"admin": airflow.password}))
         passwords.chmod(0o600)
         command = [sys.executable, "-m", "airflow"]
-        with (home / "migrate.log").open("w") as log:
+        with (home / "prepare.log").open("w") as log:
             subprocess.run(
-                [*command, "db", "migrate"], env=environment, cwd=ROOT, stdout=log, stderr=subprocess.STDOUT, check=True
+                [sys.executable, str(ROOT / "scripts" / "prepare_airflow.py")],
+                env=environment | connections,
+                cwd=ROOT,
+                stdout=log,
+                stderr=subprocess.STDOUT,
+                check=True,
             )
         parts = {
             "api-server": [],

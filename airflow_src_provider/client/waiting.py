@@ -11,6 +11,7 @@ import abc
 import logging
 import random
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -118,22 +119,28 @@ class Progress:
 
         :return: one line for the log when something changed, else ``None``.
         """
-        changed = []
+        changed = False
+        news = []
         for id_ in self.pending:
             seen = self.wait.judge(id_, found.get(id_))
+            text = seen.text if self.wait.names_itself or len(self.wait.ids) > 1 else f"{id_}: {seen.text}"
             if seen.state == "done":
                 self.results[id_] = seen.result
             elif seen.state == "failed":
                 self.failed[id_] = seen.text[:MAX_REASON]
-            if self._texts.get(id_) != seen.text:
-                self._texts[id_] = seen.text
-                changed.append(seen.text if self.wait.names_itself else f"{id_}: {seen.text}")
+                news.append(seen.text if self.wait.names_itself else f"{id_}: {seen.text}")
+            changed = changed or self._texts.get(id_) != text
+            self._texts[id_] = text
         if not changed:
             return None
-        shown = "; ".join(changed[:3]) + (f"; and {len(changed) - 3} more" if len(changed) > 3 else "")
         if len(self.wait.ids) == 1:
-            return shown
-        return f"{len(self.results)} done, {len(self.failed)} failed, {len(self.pending)} to go ({shown})"
+            return self._texts[self.wait.ids[0]]
+        # Of a thousand that do the same, a person wants the number, not the names.
+        moving = Counter(self._texts[id_] for id_ in self.pending).most_common()
+        news += [text if number == 1 else f"{number} times {text}" for text, number in moving]
+        shown = "; ".join(news[:3]) + (f"; and {len(news) - 3} more" if len(news) > 3 else "")
+        counts = f"{len(self.results)} done, {len(self.failed)} failed, {len(self.pending)} to go"
+        return f"{counts} ({shown})" if shown else counts
 
     def event(self, status: str | None = None, message: str = "") -> dict[str, Any]:
         """Return the outcome as one small JSON object.
