@@ -31,6 +31,7 @@ BODY_FIELDS = (
     "use_interruptible_instances",
     "output_location",
 )
+RERUN_FIELDS = ("status", "batch", "execution_status", "outputs")
 #: Clocks of worker and service may differ by this much.
 CLOCK_MARGIN = timedelta(minutes=10)
 MARK = re.compile(r"\[[0-9a-f]{16}-[^\]]*\]")
@@ -229,7 +230,7 @@ def rerun_bodies(client: SevenBridgesClient, task_ids: Sequence[str]) -> tuple[l
     """
     done: Json = {"task_ids": [], "output_file_ids": [], "failed": [], "unfinished": [], "missing": []}
     bodies: list[Json] = []
-    for item in client.tasks.get_many(task_ids, fields=("id", *BODY_FIELDS, "status", "batch", "outputs")):
+    for item in client.tasks.get_many(task_ids, fields=("id", *BODY_FIELDS, *RERUN_FIELDS)):
         task = item.resource
         if task is None:
             done["missing"].append(item.sent)
@@ -237,6 +238,8 @@ def rerun_bodies(client: SevenBridgesClient, task_ids: Sequence[str]) -> tuple[l
         members = [task]
         if task.get("batch"):
             members = list(client.tasks.list(parent=item.sent, fields=("id", "status", "outputs")))
+            if not states.batch_settled(task):
+                done["unfinished"].append(item.sent)
         failed = [one["id"] for one in members if states.TASK.name(one.get("status")) in ("FAILED", "ABORTED")]
         completed = [one for one in members if states.TASK.is_successful(one.get("status"))]
         done["failed"] += failed

@@ -3,6 +3,7 @@
 from airflow_src_provider.operators.seven_bridges.copies import SevenBridgesCopyFilesOperator
 from airflow_src_provider.operators.seven_bridges.deletes import SevenBridgesDeleteFilesOperator
 from airflow_src_provider.operators.seven_bridges.exports import SevenBridgesExportFilesOperator
+from airflow_src_provider.operators.seven_bridges.finds import SevenBridgesFindFilesOperator
 from airflow_src_provider.operators.seven_bridges.imports import SevenBridgesImportFilesOperator
 from airflow_src_provider.operators.seven_bridges.many_tasks import SevenBridgesSubmitTasksOperator
 from airflow_src_provider.operators.seven_bridges.metadata import SevenBridgesUpdateMetadataOperator
@@ -20,6 +21,7 @@ __all__ = [
     "SevenBridgesCreateProjectOperator",
     "SevenBridgesDeleteFilesOperator",
     "SevenBridgesExportFilesOperator",
+    "SevenBridgesFindFilesOperator",
     "SevenBridgesImportFilesOperator",
     "SevenBridgesRequestOperator",
     "SevenBridgesRerunFailedTasksOperator",

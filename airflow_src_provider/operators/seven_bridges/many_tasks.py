@@ -201,21 +201,21 @@ class SevenBridgesSubmitTasksOperator(TaskStarter):
                 cells = [one.strip() for one in cell.split(";") if one.strip()]
                 if column == "name" or not cells:
                     continue
-                values = [files[one] for one in cells] if column in kinds else cells
+                values: list[Any] = [files[one] for one in cells] if column in kinds else list(cells)
                 inputs[column] = values if kinds.get(column) == "files" or len(values) > 1 else values[0]
             tasks.append({"name": row["name"], "inputs": inputs})
         _check_tasks(tasks, "sheet", self.app)
         return tasks
 
-    def _files_of(self, rows: Sequence[Mapping[str, str]], kinds: Mapping[str, str]) -> dict[str, str]:
+    def _files_of(self, rows: Sequence[Mapping[str, str]], kinds: Mapping[str, str]) -> dict[str, dict[str, str]]:
         from airflow_src_provider.client.seven_bridges import validate
         from airflow_src_provider.client.seven_bridges.selection import read, resolve
 
         cells = [one.strip() for row in rows for column in kinds for one in row[column].split(";") if one.strip()]
-        files: dict[str, str] = {}
+        files: dict[str, dict[str, str]] = {}
         for one in dict.fromkeys(cells):
             try:
-                files[one] = validate.file_id(one)
+                files[one] = {"id": validate.file_id(one)}
             except InvalidInputError:
                 continue
         if names := [one for one in dict.fromkeys(cells) if one not in files]:
@@ -224,7 +224,7 @@ class SevenBridgesSubmitTasksOperator(TaskStarter):
                 raise InvalidInputsError(
                     [InvalidInputError("sheet", name, f"a file of {self.project}") for name in found.failed]
                 )
-            files |= {file["name"]: file["id"] for file in found.files}
+            files |= {file["name"]: {"id": file["id"], "name": file["name"]} for file in found.files}
         return files
 
     def waits_for(self, carry: dict[str, Any]) -> Wait | None:

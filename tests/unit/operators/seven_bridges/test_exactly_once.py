@@ -14,12 +14,21 @@ from airflow_src_provider.operators.seven_bridges import (
     SevenBridgesImportFilesOperator,
     SevenBridgesSubmitTaskOperator,
     SevenBridgesSubmitTasksOperator,
+    copies,
+    exports,
+    imports,
 )
 from tests.unit.fakes import FakeStore, make_context
 from tests.unit.sb_world import APP, ARCHIVE, PROJECT, RESULTS, VOLUME, SbWorld
 
 CHUNKS = 3
-FILES = 100 * CHUNKS
+FILES = 10 * CHUNKS
+
+
+@pytest.fixture(autouse=True)
+def small_chunks(monkeypatch: pytest.MonkeyPatch) -> None:
+    for module in (copies, exports, imports):
+        monkeypatch.setattr(module, "CHUNK", FILES // CHUNKS)
 
 
 class Killed(BaseException):
