@@ -18,12 +18,13 @@ class SevenBridgesCreateProjectOperator(SevenBridgesOperator):
     """Find the project of a name, or create it. API pages: "List all your projects", "Create a new project".
 
     Names are not unique on the platform, and its own search finds parts of names; here the name has to be the same
-    letter by letter, and two projects of the name are an error. Costs one call if there is one, else two.
+    letter by letter, and two projects of the name are an error. Costs one call if there is one, else two or three.
 
     :param name: display name.
     :param create: create it when there is none, default; otherwise that is an error.
     :param project_owner: look only among the projects of this owner.
-    :param billing_group: id of the billing group of a new project; without it the platform needs a default one.
+    :param billing_group: id of the billing group of a new project; default: the only one there is, for one more call,
+        or else the platform's own default.
     :param description: of a new project.
     :param tags: of a new project.
     :param settings: of a new project.
@@ -88,6 +89,9 @@ class SevenBridgesCreateProjectOperator(SevenBridgesOperator):
                 raise InvalidInputError("name", self.name, "the name of a project; there is none of this name")
             wanted = {key: getattr(self, key) for key in ("billing_group", "description", "tags", "settings")}
             properties = {key: value for key, value in wanted.items() if value is not None}
+            if self.billing_group is None:
+                groups = [group["id"] for group in self.client.billing.list()]
+                properties |= {"billing_group": groups[0]} if len(groups) == 1 else {}
             project = self.ledger(context).once(
                 "project", lambda: self.client.projects.create(self.name, **properties)["id"], self._find
             )

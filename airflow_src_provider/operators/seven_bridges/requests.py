@@ -92,7 +92,8 @@ class SevenBridgesRequestOperator(SevenBridgesOperator):
         return answer
 
     def _answer(self, safe: bool) -> Any:
-        response = self.hook.request(self.method, self.path, params=self.query, json=self.json, safe=safe)
+        session = self.client.session
+        response = session.request(self.method, self.path, params=self.query, json=self.json, safe=safe)
         body = response.json()
         if self.response_filter is not None:
             return self.response_filter(body)
