@@ -44,6 +44,11 @@ class ItemError:
         """Describe an error of a whole call as that of its only entry."""
         return cls(error.status, error.code, error.message)
 
+    @property
+    def may_pass(self) -> bool:
+        """Tell whether it is about the service at that moment, and says nothing about the entry."""
+        return self.status == 429 or (self.status or 0) >= 500
+
 
 @dataclass(frozen=True)
 class BulkItem:

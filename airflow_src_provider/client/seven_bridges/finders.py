@@ -226,7 +226,7 @@ def rerun_bodies(client: SevenBridgesClient, task_ids: Sequence[str]) -> tuple[l
     failed ones.
 
     :return: bodies for ``tasks.create``; and ``task_ids``, ``output_file_ids`` of what has completed, ``failed`` (ids
-        of what runs again), ``unfinished`` and ``missing``.
+        of what runs again), ``unfinished`` and ``missing`` (ids about which the service said nothing).
     """
     done: Json = {"task_ids": [], "output_file_ids": [], "failed": [], "unfinished": [], "missing": []}
     bodies: list[Json] = []
@@ -249,8 +249,9 @@ def rerun_bodies(client: SevenBridgesClient, task_ids: Sequence[str]) -> tuple[l
         if failed and not task.get("batch"):
             bodies.append(_body(task))
         elif failed:
-            children = [child.resource for child in client.tasks.get_many(failed, fields=("id", *BODY_FIELDS))]
-            bodies += _batch_bodies(task, [child for child in children if child])
+            children = client.tasks.get_many(failed, fields=("id", *BODY_FIELDS))
+            done["missing"] += [child.sent for child in children if child.resource is None]
+            bodies += _batch_bodies(task, [child.resource for child in children if child.resource])
     return bodies, done
 
 

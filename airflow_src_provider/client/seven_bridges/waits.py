@@ -24,8 +24,12 @@ MOST_SINGLE_GETS = 2
 
 
 def _by_id(items: Iterable[BulkItem]) -> dict[str, Any]:
-    # An entry whose outcome is unknown is left out: the next look may show it.
-    return {item.sent: item.resource or item.error for item in items if item.resource or item.error}
+    # An entry about which nothing was said this time is left out: the next look may show it.
+    return {
+        item.sent: item.resource or item.error
+        for item in items
+        if item.resource or (item.error and not item.error.may_pass)
+    }
 
 
 def error_text(error: ItemError) -> str:

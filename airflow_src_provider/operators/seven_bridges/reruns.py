@@ -60,7 +60,7 @@ class SevenBridgesRerunFailedTasksOperator(TaskStarter):
         # Looking again is cheap, and what an earlier try started does not change what it finds.
         bodies, done = rerun_bodies(self.client, read_tasks(self.tasks))
         if done["unfinished"] or done["missing"]:
-            lists = f"unfinished: {done['unfinished'][:5]}, gone: {done['missing'][:5]}"
+            lists = f"unfinished: {done['unfinished'][:5]}, without an answer: {done['missing'][:5]}"
             raise RemoteWorkError(f"only tasks that have ended can be run again; {lists}")
         if self.max_failed is not None and len(done["failed"]) > self.max_failed:
             raise RemoteWorkError(f"{len(done['failed'])} tasks failed; more than {self.max_failed} are not run again")

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_src_provider.exceptions import OutcomeUnknownError, RemoteWorkError
 from airflow_src_provider.items import TRIGGERS
 from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator
+from airflow_src_provider.remote import listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
 
 CREATED_FIELDS = ("id", "name", "status", "batch", "errors")
 ACTIVE = ("CREATING", "QUEUED", "RUNNING")
+#: Code of an answer about a task that does not exist.
+MISSING = 7002
 
 
 class TaskStarter(SevenBridgesOperator):
@@ -98,7 +101,9 @@ class TaskStarter(SevenBridgesOperator):
         again = f"again{left['times']}"
         known = [ledger.get(f"task.{again}.{number}") for number in range(ledger.get(again) or 0)]
         if not known or None in known:
-            bodies, _ = rerun_bodies(self.client, left["tasks"])
+            bodies, found = rerun_bodies(self.client, left["tasks"])
+            if found["missing"]:
+                raise RemoteWorkError(f"the service says nothing about tasks {listed(found['missing'])}")
             if not bodies:
                 raise RemoteWorkError("nothing is left of the failed tasks that could be started again")
             ledger.put(again, len(bodies))
@@ -122,4 +127,4 @@ class TaskStarter(SevenBridgesOperator):
     def gone(self, ids: Sequence[str]) -> set[str]:
         """Return which tasks do not exist any more."""
         looked = self.client.tasks.get_many(ids, fields=("id",)) if ids else []
-        return {item.sent for item in looked if item.status == "failed"}
+        return {item.sent for item in looked if item.error and (item.error.status == 404 or item.error.code == MISSING)}
