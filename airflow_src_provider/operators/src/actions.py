@@ -233,7 +233,7 @@ class SrcActionOperator(SrcSelectingOperator):
             return "join", started.timestamp() if started else time.time()
         if self.reached(workspace):
             return "done", f"status is {shown}"
-        if in_transition(workspace, self.action):  # type: ignore[arg-type]
+        if in_transition(workspace, self.action):
             return "join", time.time()
         if shown in ("deleting", "deleted"):
             return "failed", f"{self.action} is not possible: it is gone, or about to be"
@@ -246,6 +246,9 @@ class SrcActionOperator(SrcSelectingOperator):
 
     def _asked(self, context: Context, id_: str) -> dict[str, Any] | None:
         """Return what this task run, in this try or an earlier one, noted before it asked for the action."""
+        if self.instant:
+            # Such a change may be made again, and leaves nothing in the history to look for.
+            return None
         ledger = Ledger(context, self.durable)
         note: dict[str, Any] | None = self._notes.get(id_)
         if note is None and ledger.may_have_acted:
@@ -361,7 +364,7 @@ class SrcActionOperator(SrcSelectingOperator):
                 workspace = self._get(id_)
             if (
                 newer_action(workspace, self.action, before, sent)
-                or in_transition(workspace, self.action)  # type: ignore[arg-type]
+                or in_transition(workspace, self.action)
                 or self.reached(workspace)
                 or raw_status(workspace) == "deleted"
             ):

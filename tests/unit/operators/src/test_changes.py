@@ -171,3 +171,28 @@ def test_templates_wait_for_the_run(src: SrcWorld) -> None:
     with DAG("dag", schedule=None):
         other = update("x", extend_by=5)
         assert storages(attach=other.output["id"]).upstream_task_ids == {"update"}
+
+
+@pytest.mark.parametrize("kind", ["update", "change_wallet"])
+def test_a_retry_makes_a_change_that_died_before_it_was_sent(
+    src: SrcWorld, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    wallet = src.add_wallet("Second wallet")
+
+    def task() -> SrcUpdateWorkspaceOperator | SrcChangeWalletOperator:
+        if kind == "update":
+            return update(name="new name")
+        return SrcChangeWalletOperator(task_id="wallet", workspace="gpu-box", wallet=wallet)
+
+    class Killed(BaseException):
+        pass
+
+    def die(*_: Any) -> None:
+        raise Killed
+
+    store = FakeStore()
+    first = task()
+    monkeypatch.setattr(first, "send", die)
+    with pytest.raises(Killed):
+        src.run(first, make_context(store))
+    assert src.run(task(), make_context(store, try_number=2))["changed"] is True
