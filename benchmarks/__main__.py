@@ -12,29 +12,32 @@ from benchmarks import imports, latency, sharing
 from benchmarks.rows import Row
 from benchmarks.sharing import Load
 
-REDIS = ("127.0.0.1", 6379)
+REDIS_URL = "redis://127.0.0.1:6379/0"
 
 
-def redis_url() -> str | None:
-    """Return the URL of the local Redis or Valkey server, if there is one."""
+def has_redis() -> bool:
+    """Return whether there is a local Redis or Valkey server."""
     try:
-        socket.create_connection(REDIS, timeout=1).close()
+        socket.create_connection(("127.0.0.1", 6379), timeout=1).close()
     except OSError:
-        return None
-    return f"redis://{REDIS[0]}:{REDIS[1]}/0"
+        return False
+    return True
 
 
-def shared(seconds: float, redis: str | None) -> Iterator[Row]:
+def shared(seconds: float, redis: bool) -> Iterator[Row]:
     """Yield the rows about one budget in many processes."""
     kinds = ("rolling", "fixed")
     for kind in kinds:
         yield sharing.run(Load(kind, 1000, 30.0, seconds))
-    for kind in kinds:
-        load = Load(kind, 1000, 30.0, seconds, hosts=4, redis=redis or "missing")
-        yield sharing.run(load) if redis else Row(load.name, "no server on 127.0.0.1:6379", "0 refused", None)
-    # At the real rate there is time enough for both at once; two whole windows must be seen.
-    with ThreadPoolExecutor() as pool:
-        yield from pool.map(sharing.run, [Load(kind, 1000, 60.0, max(seconds, 125.0)) for kind in kinds])
+    # At the real rate there is time enough for both servers at once; two whole windows must be seen.
+    whole = max(seconds, 125.0)
+    for hosts in (1, 4):
+        loads = [Load(kind, 1000, 60.0, whole, hosts=hosts, redis=REDIS_URL if hosts > 1 else "") for kind in kinds]
+        if hosts > 1 and not redis:
+            yield from (Row(load.name, "no server on 127.0.0.1:6379", "0 refused", None) for load in loads)
+            continue
+        with ThreadPoolExecutor() as pool:
+            yield from pool.map(sharing.run, loads)
 
 
 def main() -> int:
@@ -42,10 +45,10 @@ def main() -> int:
     parser.add_argument("--seconds", type=float, default=60.0, help="length of each run with many processes")
     parser.add_argument("--only", choices=["session", "acquire", "sharing", "imports"], help="one part only")
     options = parser.parse_args()
-    redis = redis_url()
+    redis = has_redis()
     parts = {
         "session": lambda: iter([latency.session_overhead()]),
-        "acquire": lambda: latency.acquire(redis),
+        "acquire": lambda: latency.acquire(REDIS_URL if redis else None),
         "imports": lambda: iter([imports.added()]),
         "sharing": lambda: shared(options.seconds, redis),
     }
