@@ -62,7 +62,7 @@ class AsyncJobs(Resource):
     def _start(self, kind: Kind, items: JsonList) -> Json:
         if len(items) > self.max_items:
             raise InvalidInputError("items", f"{len(items)} items", f"at most {self.max_items} items per job")
-        return self._object("POST", f"/async/files/{kind}", json={"items": items})
+        return self._made(f"/async/files/{kind}", json={"items": items})
 
     def get(self, kind: Kind, job_id: str) -> Json:
         """Return one job; its details are kept for about a month. API page: "Get details of a copy job".

@@ -86,6 +86,16 @@ class Resource:
         error = OutcomeUnknownError if method == "POST" and not safe else BadAnswerError
         raise error("the answer is not a JSON object", method=method, path=path, status=response.status)
 
+    def _made(self, path: str, *, params: Query | None = None, json: Any = None) -> Json:
+        """Make something and return it, with its id.
+
+        :raises OutcomeUnknownError: the answer was lost, or does not say what was made.
+        """
+        answer = self._object("POST", path, params=params, json=json)
+        if isinstance(answer.get("id"), str) and answer["id"]:
+            return answer
+        raise OutcomeUnknownError("the answer to what was made has no id", method="POST", path=path)
+
     def _bulk(self, path: str, json: Json, params: Query | None = None) -> Json:
         """Send a bulk call that only reads or sets, and return its answer.
 

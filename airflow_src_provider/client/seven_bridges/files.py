@@ -186,7 +186,7 @@ class Files(FileBulk):
         :param name: new name; default the same. A taken name gets a number in front, so repeating makes doubles.
         """
         body = {**_place(project, parent), **({} if name is None else {"name": name})}
-        return self._object("POST", _path(file_id, "actions", "copy"), json=body)
+        return self._made(_path(file_id, "actions", "copy"), json=body)
 
     def move(self, file_id: str, parent: str, *, name: str | None = None) -> Json:
         """Move one file to a folder of the same project; it keeps its id. API page: "Move a file"."""
@@ -201,7 +201,7 @@ class Files(FileBulk):
         """
         if validate.text(name, "name").startswith("__"):
             raise InvalidInputError("name", name, "a name that does not begin with two underscores")
-        return self._object("POST", "/files", json={"name": name, "type": "folder", **_place(project, parent)})
+        return self._made("/files", json={"name": name, "type": "folder", **_place(project, parent)})
 
     def list_folder(self, folder_id: str, *, fields: Fields = FILE_FIELDS) -> Iterator[Json]:
         """Return the contents of a folder, 100 per call. API page: "List folder contents"."""

@@ -100,7 +100,7 @@ class StorageJobs(Resource):
         return paging.items(self._session, f"/storage/{self._kind}", params)
 
     def _create(self, item: Json, params: Query) -> Json:
-        return self._object("POST", f"/storage/{self._kind}", params=params, json=check_item(item))
+        return self._made(f"/storage/{self._kind}", params=params, json=check_item(item))
 
     def _distinct(self, items: Iterable[Json]) -> list[Json]:
         checked = validate.several(items, "items", check_item)

@@ -82,7 +82,7 @@ class Projects(Resource):
         :param properties: ``billing_group`` (id), ``description``, ``tags``, ``settings``.
         :raises OutcomeUnknownError: when the answer was lost; look with :meth:`find` before sending again.
         """
-        return self._object("POST", "/projects", json={"name": validate.text(name, "name"), **properties})
+        return self._made("/projects", json={"name": validate.text(name, "name"), **properties})
 
     def update(self, project_id: str, changes: Mapping[str, Any]) -> Json:
         """Change a project. API page: "Edit a project".

@@ -81,7 +81,7 @@ class Tasks(Resource):
         if batch is not None and not run:
             raise InvalidInputError("batch", batch, "only together with run=True")
         params = {"action": "run" if run else None, "batch": batch, "fields": fields_param(fields)}
-        return self._object("POST", "/tasks", params=params, json=dict(body))
+        return self._made("/tasks", params=params, json=dict(body))
 
     def get(self, task_id: str, *, fields: Fields = STATUS_FIELDS) -> Json:
         """Return one task. API page: "Get details of a task".
@@ -212,7 +212,7 @@ class Tasks(Resource):
         :param run: start the copy; default no, it stays a draft.
         """
         params = {"action": "run" if run else None, "fields": fields_param(fields)}
-        return self._object("POST", _path(task_id, "actions", "clone"), params=params)
+        return self._made(_path(task_id, "actions", "clone"), params=params)
 
     def update(self, task_id: str, changes: Mapping[str, Any], *, fields: Fields = STATUS_FIELDS) -> Json:
         """Change a draft, or the name of a running or completed task. API page: "Modify a task".

@@ -46,7 +46,7 @@ class Volumes(Resource):
         validate.text(body.get("name"), "name")
         if not isinstance(body.get("service"), Mapping):
             raise InvalidInputError("service", None, "an object with type, bucket and credentials")
-        return self._object("POST", "/storage/volumes", json=dict(body))
+        return self._made("/storage/volumes", json=dict(body))
 
     def update(self, volume_id: str, changes: Mapping[str, Any]) -> Json:
         """Change a volume. API page: "Update a volume".

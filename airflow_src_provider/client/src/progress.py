@@ -100,9 +100,12 @@ class _Seen:
         return f"status is {self.shown}" + (f" ({cause})" if isinstance(cause, str) and cause != "API" else "")
 
 
-def in_transition(workspace: Mapping[str, Any] | None, target: Target) -> bool:
-    """Tell whether a workspace is seen on its way; remember it, and hand it to :func:`judge` as ``seen_transition``."""
-    return workspace is not None and status_of(workspace) in _TRANSITIONS[target]
+def in_transition(workspace: Mapping[str, Any] | None, target: str) -> bool:
+    """Tell whether a workspace is seen on its way; remember it, and hand it to :func:`judge` as ``seen_transition``.
+
+    Changes that are done with the answer, such as another wallet, have no way to be on.
+    """
+    return workspace is not None and status_of(workspace) in _TRANSITIONS.get(target, frozenset())
 
 
 def action_ids(workspace: Mapping[str, Any]) -> frozenset[str]:

@@ -11,7 +11,7 @@ from urllib.parse import quote
 from airflow_src_provider.client.src import validate
 from airflow_src_provider.client.src.base import PAGE_SIZE, Json, JsonList, Resource
 from airflow_src_provider.client.src.states import ACTIONS, KINDS, Status, parse_time, raw_status, status_of
-from airflow_src_provider.exceptions import BadRequestError, InvalidInputError, NotFoundError
+from airflow_src_provider.exceptions import BadRequestError, InvalidInputError, NotFoundError, OutcomeUnknownError
 
 _SHOWN_CHOICES = 20
 _SENDABLE = ("create", "delete", "purge", "release", "update", "use", *ACTIONS)
@@ -131,7 +131,12 @@ class Workspaces(Resource):
         :param body: see ``bodies.create_body`` and ``resolve.resolve_create``.
         :raises OutcomeUnknownError: when the answer was lost; look for the name in the collaboration first.
         """
-        return self._object("POST", "workspaces/", json=dict(body))
+        made = self._object("POST", "workspaces/", json=dict(body))
+        if validate.is_uuid(made.get("id")):
+            return made
+        raise OutcomeUnknownError(
+            "the answer to what was made has no id", service=self._service, method="POST", path="workspaces/"
+        )
 
     def update(self, workspace_id: str, *, name: str | None = None, end_time: datetime | str | None = None) -> Json:
         """Change name or expiry.
@@ -158,6 +163,9 @@ class Workspaces(Resource):
         try:
             response = self._session.request("DELETE", _path(workspace_id), service=self._service, expect_json=False)
         except NotFoundError:
+            # A gateway that does not find the service says the same.
+            if self.look([workspace_id]):
+                raise
             return None
         except BadRequestError:
             # Also the answer to a repeated request whose first answer was lost.

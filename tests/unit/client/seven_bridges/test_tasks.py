@@ -41,6 +41,12 @@ def test_create(arguments, query):
     assert session.last.json == {**BODY, **BY_SAMPLE}
 
 
+@pytest.mark.parametrize("answer", [{}, {"id": None}, {"id": 7}, {"id": ["x"]}, {"id": ""}])
+def test_a_task_whose_answer_has_no_id_may_run(answer):
+    with pytest.raises(OutcomeUnknownError):
+        tasks(FakeSession(answer)).create(BODY, run=True)
+
+
 @pytest.mark.parametrize(
     "change",
     [

@@ -220,13 +220,31 @@ def test_create_is_an_effect():
         (Answer(b"", 204), None),
         (b"<html>", None),
         (["x"], None),
-        (NotFoundError("gone", status=404), None),
     ],
 )
 def test_deletes_in_all_forms(reply, result):
     session = FakeSession(reply)
     assert client(session).workspaces.delete(WS) == result
     assert (session.last.method, session.last.path) == ("DELETE", f"workspaces/{WS}/")
+
+
+def test_what_is_not_there_need_not_be_deleted():
+    gone = NotFoundError("gone", status=404)
+    session = FakeSession(gone, gone)
+    assert client(session).workspaces.delete(WS) is None
+
+
+def test_a_gateway_that_does_not_find_the_service_deletes_nothing():
+    session = FakeSession(NotFoundError("Not Found", status=404), {"id": WS, "status": "running"})
+    with pytest.raises(NotFoundError):
+        client(session).workspaces.delete(WS)
+
+
+@pytest.mark.parametrize("answer", [{}, {"id": None}, {"id": 7}, {"id": ["x"]}, {"id": "new"}])
+def test_a_creation_without_an_id_may_have_happened(answer):
+    session = FakeSession(answer)
+    with pytest.raises(OutcomeUnknownError):
+        client(session).workspaces.create({"name": "n"})
 
 
 @pytest.mark.parametrize(("status", "done"), [("deleting", True), ("deleted", True), ("creating", False)])
