@@ -6,13 +6,15 @@ import json
 from typing import TYPE_CHECKING, Any
 
 from airflow_src_provider.checks import Checks
-from airflow_src_provider.exceptions import InvalidInputError, OutcomeUnknownError, RemoteWorkError
+from airflow_src_provider.exceptions import InvalidInputError, OutcomeUnknownError, RemoteWorkError, ResearchCloudError
 from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from airflow.sdk.definitions.context import Context
+
+    from airflow_src_provider.client.http import ApiResponse, ApiSession
 
 METHODS = ("GET", "POST", "PUT", "PATCH", "DELETE")
 MAX_ANSWER = 256 * 1024
@@ -73,31 +75,35 @@ class SevenBridgesRequestOperator(SevenBridgesOperator):
         self.check()
         repeatable = self.method != "POST" if self.repeatable is None else self.repeatable
         if repeatable:
-            return self._answer(True)
+            response = self._send(True)
+            return self._shown(response.json(), len(response.body))
         ledger = self.ledger(context)
-        if ledger.get("answer") is not None:
+        if (record := ledger.get("answer")) is not None:
             self.log.info("An earlier try has sent it; this is its answer.")
-            return ledger.get("answer")["value"]
+            return self._shown(record["value"], record["size"])
         if ledger.get("sending"):
             raise RemoteWorkError(f"an earlier try may have sent {self.method} {self.path}; clear the task to send it")
         ledger.put("sending", True)
         try:
-            answer = self._answer(False)
+            response = self._send(False)
         except OutcomeUnknownError as error:
             raise RemoteWorkError(f"whether it was done is not known; look, then clear the task: {error}") from error
-        except Exception:
+        except ResearchCloudError:
             ledger.put("sending", None)
             raise
-        ledger.put("answer", {"value": answer})
-        return answer
+        # Recorded before anything can fail that a retry would take for a reason to send it again.
+        if (size := len(response.body)) <= MAX_ANSWER:
+            ledger.put("answer", {"value": response.json(), "size": size})
+        return self._shown(response.json(), size)
 
-    def _answer(self, safe: bool) -> Any:
-        session = self.client.session
-        response = session.request(self.method, self.path, params=self.query, json=self.json, safe=safe)
-        body = response.json()
+    def _send(self, safe: bool) -> ApiResponse:
+        session: ApiSession = self.client.session
+        return session.request(self.method, self.path, params=self.query, json=self.json, safe=safe)
+
+    def _shown(self, body: Any, size: int) -> Any:
         if self.response_filter is not None:
             return self.response_filter(body)
-        if len(response.body) > MAX_ANSWER:
+        if size > MAX_ANSWER:
             allowed = "a function that makes a small value of the answer, which is too large for an XCom"
             raise InvalidInputError("response_filter", None, allowed)
         return body

@@ -282,3 +282,18 @@ def test_a_post_that_was_refused_may_be_tried_again(sb: SbWorld) -> None:
 def test_bad_request(more: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError):
         request(**more)
+
+
+def test_a_post_is_not_sent_again_because_its_answer_was_not_liked(sb: SbWorld) -> None:
+    def fail(answer: Any) -> Any:
+        raise KeyError("items")
+
+    def create(**more: Any) -> SevenBridgesRequestOperator:
+        return request("/projects", method="POST", json={"name": "New", "billing_group": BILLING}, **more)
+
+    store = FakeStore()
+    with pytest.raises(KeyError):
+        sb.run(create(response_filter=fail), make_context(store))
+    mended = create(response_filter=lambda answer: answer["name"])
+    assert sb.run(mended, make_context(store, try_number=2)) == "New"
+    assert sb.effects()["projects_created"] == 1
