@@ -27,7 +27,8 @@ class SevenBridgesUpdateMetadataOperator(SevenBridgesOperator):
     """Set metadata of files, 100 files per call. API pages: "Edit details of multiple files", "Update details of
     multiple files".
 
-    1000 files cost 10 calls, and 10 more when the files are known by id but the metadata goes by name.
+    1000 files cost 10 calls, and 10 more when they have to be listed, or are known by id but the metadata goes by name.
+    Files that are listed, or looked at by a retry, are only sent what is new to them.
 
     :param files: which files; the forms are described in :mod:`airflow_src_provider.client.seven_bridges.selection`.
     :param metadata: metadata for all files (values are text, ``None`` removes a key); or a mapping of such by file id
@@ -37,7 +38,7 @@ class SevenBridgesUpdateMetadataOperator(SevenBridgesOperator):
         the folder of the DAG. Every file needs a line; lines of other files are left out.
     :param sheet_key: name of that column, if it is called differently.
     :param mode: ``merge`` (default) keeps other keys; ``replace`` drops them.
-    :return: ``updated``, ``file_ids``, ``failed``, ``failures``, ``api_calls``.
+    :return: ``updated``, ``unchanged``, ``file_ids`` (of both), ``failed``, ``failures``, ``api_calls``.
     :raises InvalidInputError: bad parameters, lines missing or double, values beyond the platform's limits. Nothing has
         been changed then.
     :raises RemoteWorkError: files could not be changed.
@@ -87,22 +88,42 @@ class SevenBridgesUpdateMetadataOperator(SevenBridgesOperator):
 
         self.check()
         annotations, parameter = self._annotations()
+        selection = read(self.files)
         need = [*annotations.need, *(["name", "tags"] if self.mode == "replace" else [])]
-        found = self.resolve(read(self.files), list(dict.fromkeys(need)))
-        changes = annotations.changes(found.files, parameter)
+        listed = selection.known is None and "origin_task" not in selection.query
+        if listed or self.ledger(context).may_have_acted:
+            need.append("metadata")
+        found = self.resolve(selection, list(dict.fromkeys(need)))
+        files = {file["id"]: file for file in found.files}
+        wanted = annotations.changes(found.files, parameter)
+        changes = [change for change in wanted if not self._has(files[change["id"]], change["metadata"])]
         if unused := annotations.unused(found.files):
             self.log.warning("%d lines are about other files and were left out: %s …", len(unused), unused[:5])
         failures = dict(found.failed)
         updated = []
-        for items in self._send(changes, {file["id"]: file for file in found.files}):
+        for items in self._send(changes, files):
             for item in items:
                 if item.status == "done":
                     updated.append(item.sent["id"])
                 else:
                     failures[item.sent["id"]] = item.error.message if item.error else "the service gave no answer"
-        self.log.info("Metadata of %d files set, %d failed.", len(updated), len(failures))
-        summary = {"updated": len(updated), "file_ids": updated, "api_calls": self.api_calls({})}
+        unchanged = len(wanted) - len(changes)
+        self.log.info("Metadata of %d files set, %d have it, %d failed.", len(updated), unchanged, len(failures))
+        summary = {
+            "updated": len(updated),
+            "unchanged": unchanged,
+            "file_ids": [change["id"] for change in wanted if change["id"] not in failures],
+            "api_calls": self.api_calls({}),
+        }
         return self.settle(context, summary, failures, len(found.files) + len(found.failed))
+
+    def _has(self, file: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
+        """Tell whether a file is known to carry its metadata already."""
+        if "metadata" not in file:
+            return False
+        there = {key: value for key, value in (file["metadata"] or {}).items() if value is not None}
+        kept = there if self.mode == "merge" else {}
+        return there == {key: value for key, value in {**kept, **metadata}.items() if value is not None}
 
     def _annotations(self) -> tuple[Annotations, str]:
         if self.sheet is None:
