@@ -146,6 +146,9 @@ class SevenBridgesDeleteFilesOperator(SevenBridgesOperator):
                 errors = [error for error in errors if error and not error.startswith(GONE)]
                 failures |= {f"{job} [{number}]": error for number, error in enumerate(errors)}
         folders_done = event is not None and not (set(failures) - set(carry["failures"]))
+        if event is not None and not folders_done:
+            # A retry starts a new job; this one will never say anything else.
+            self.ledger(context).put("job", None)
         deleted = [*carry["deleted"], *(carry["inside"] if folders_done else [])]
         every = [*carry["inside"], *carry["files"]]
         summary = {

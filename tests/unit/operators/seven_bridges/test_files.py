@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from airflow_src_provider.client.seven_bridges.async_jobs import AsyncJobs
 from airflow_src_provider.exceptions import ForbiddenError, InvalidInputError, InvalidInputsError, RemoteWorkError
 from airflow_src_provider.operators.seven_bridges import (
     SevenBridgesCreateProjectOperator,
@@ -277,7 +278,8 @@ def test_a_post_that_was_refused_may_be_tried_again(sb: SbWorld) -> None:
 
 
 @pytest.mark.parametrize(
-    "more", [{"path": "https://example.org/"}, {"path": "/files?x=1"}, {"method": "COPY"}, {"json": {1, 2}}, {"path": ""}]
+    "more",
+    [{"path": "https://example.org/"}, {"path": "/files?x=1"}, {"method": "COPY"}, {"json": {1, 2}}, {"path": ""}],
 )
 def test_bad_request(more: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError):
@@ -297,3 +299,17 @@ def test_a_post_is_not_sent_again_because_its_answer_was_not_liked(sb: SbWorld) 
     mended = create(response_filter=lambda answer: answer["name"])
     assert sb.run(mended, make_context(store, try_number=2)) == "New"
     assert sb.effects()["projects_created"] == 1
+
+
+def test_a_retry_starts_another_job_for_folders_that_could_not_be_deleted(
+    sb: SbWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, store = sb.client.files.create_folder("old", project=ARCHIVE)["id"], FakeStore()
+    error = {"error": {"status": 503, "code": 5000, "message": "no"}}
+    with monkeypatch.context() as patch:
+        job = {"type": "DELETE", "state": "FINISHED", "failed_files": 1, "result": [error]}
+        patch.setattr(AsyncJobs, "get", lambda self, kind, id_: {"id": id_, **job})
+        with pytest.raises(RemoteWorkError, match="5000"):
+            sb.run(delete(folders=[folder]), make_context(store))
+    assert sb.run(delete(folders=[folder]), make_context(store, try_number=2))["failed"] == 0
+    assert sb.calls()["POST async/files/delete"] == 2
