@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_src_provider.checks import Checks, json_or_none
-from airflow_src_provider.exceptions import ApiError, InvalidInputError, InvalidInputsError, RemoteWorkError
+from airflow_src_provider.exceptions import (
+    ApiError,
+    InvalidInputError,
+    InvalidInputsError,
+    RemoteWorkError,
+    TokenRejectedError,
+)
 from airflow_src_provider.operators.seven_bridges.annotations import find_sheet, read_rows
 from airflow_src_provider.operators.seven_bridges.base import folders_of
 from airflow_src_provider.operators.seven_bridges.starting import TaskStarter
@@ -146,7 +152,7 @@ class SevenBridgesSubmitTasksOperator(TaskStarter):
             except RemoteWorkError as error:
                 carry["failed"][body["name"]] = str(error)
             except ApiError as error:
-                if error.retryable or not error.outcome_known:
+                if error.retryable or not error.outcome_known or isinstance(error, TokenRejectedError):
                     raise
                 carry["failed"][body["name"]] = str(error)
 

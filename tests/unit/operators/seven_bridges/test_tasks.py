@@ -8,7 +8,13 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
 
-from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError, RemoteWorkError, WaitTimeoutError
+from airflow_src_provider.exceptions import (
+    InvalidInputError,
+    InvalidInputsError,
+    RemoteWorkError,
+    TokenRejectedError,
+    WaitTimeoutError,
+)
 from airflow_src_provider.operators.seven_bridges import (
     SevenBridgesAbortTaskOperator,
     SevenBridgesRerunFailedTasksOperator,
@@ -343,3 +349,12 @@ def test_bad_lists_of_tasks(sb: SbWorld, more: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError):
         sb.run(many(sb, **more))
     assert sb.count(polls=True) == 0
+
+
+def test_a_refused_token_ends_it_at_once(sb: SbWorld) -> None:
+    refusal = {"status": 401, "json": {"status": 401, "code": 90001, "message": "no"}}
+    sb.sandbox.fault(service="sb", method="POST", path="/v2/tasks", action="status", times=None, **refusal)
+    tasks = [{"name": f"task {n}", "inputs": {"reads": archive_ids(sb, 1)}} for n in range(20)]
+    with pytest.raises(TokenRejectedError):
+        sb.run(SevenBridgesSubmitTasksOperator(task_id="many", project=ARCHIVE, app=APP, tasks=tasks))
+    assert sb.calls()["POST tasks"] == 1
