@@ -152,13 +152,14 @@ class SandboxProcess:
     def connections(self) -> dict[str, str]:
         """Return both connections as the environment variables that Airflow reads."""
         tokens = self.get("")["tokens"]
+        # With host and port apart: Airflow 3.3.2 cannot test a stored connection from the UI when it has no port.
+        host, _, port = self.url.rpartition(":")
+        place = {"host": host, "port": int(port), "description": f"The sandbox at {self.url}"}
+        src = {"conn_type": "surf_research_cloud", "password": tokens["src"]["researcher1"], **place}
+        sb = {"conn_type": "seven_bridges", "password": tokens["sb"]["labuser"], **place}
         return {
-            "AIRFLOW_CONN_SRC_DEFAULT": json.dumps(
-                {"conn_type": "surf_research_cloud", "host": f"{self.url}/v1", "password": tokens["src"]["researcher1"]}
-            ),
-            "AIRFLOW_CONN_SEVEN_BRIDGES_DEFAULT": json.dumps(
-                {"conn_type": "seven_bridges", "host": f"{self.url}/v2", "password": tokens["sb"]["labuser"]}
-            ),
+            "AIRFLOW_CONN_SRC_DEFAULT": json.dumps(src),
+            "AIRFLOW_CONN_SEVEN_BRIDGES_DEFAULT": json.dumps(sb),
         }
 
 

@@ -20,7 +20,7 @@ def main() -> None:
             if name.startswith(PREFIX):
                 fields = json.loads(value)
                 conn_id = name.removeprefix(PREFIX).lower()
-                session.add(Connection(conn_id=conn_id, description="The sandbox on this machine", **fields))
+                session.add(Connection(conn_id=conn_id, **fields))
 
 
 if __name__ == "__main__":
