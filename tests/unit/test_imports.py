@@ -26,6 +26,7 @@ MAY_IMPORT = {
     "triggers": {"triggers", "hooks", "client", "exceptions"},
     "checks": {"checks", "exceptions"},
     "items": {"items", "checks", "remote", "client", "exceptions"},
+    "retry": {"retry", "remote", "client", "exceptions"},
     "remote": {"remote", "triggers", "hooks", "links", "client", "exceptions"},
     "sensors": {"sensors", "checks", "items", "remote", "triggers", "hooks", "links", "client", "exceptions"},
     "operators": {"operators", "checks", "items", "remote", "triggers", "hooks", "links", "client", "exceptions"},
