@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from benchmarks import imports, latency, sharing
+from benchmarks import imports, latency, recipes, sharing
 from benchmarks.rows import Row
 from benchmarks.sharing import Load
 
@@ -43,10 +43,12 @@ def shared(seconds: float, redis: bool) -> Iterator[Row]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of each run with many processes")
-    parser.add_argument("--only", choices=["session", "acquire", "sharing", "imports"], help="one part only")
+    parser.add_argument("--only", choices=["recipes", "session", "acquire", "sharing", "imports"], help="one part only")
     options = parser.parse_args()
     redis = has_redis()
+    counted: list[recipes.Counted] = []
     parts = {
+        "recipes": lambda: recipes.rows(counted),
         "session": lambda: iter([latency.session_overhead()]),
         "acquire": lambda: latency.acquire(REDIS_URL if redis else None),
         "imports": lambda: iter([imports.added()]),
@@ -58,6 +60,8 @@ def main() -> int:
             for row in measure():
                 rows.append(row)
                 print(f"{row.name:<68} {row.figure:<62} {row.target:<22} {_verdict(row)}", flush=True)
+    if counted:
+        print(f"\n{recipes.table(counted)}\n")
     failed = [row.name for row in rows if row.ok is False]
     print(f"{len(rows)} rows, {len(failed)} missed", flush=True)
     return bool(failed)
