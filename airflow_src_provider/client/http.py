@@ -236,7 +236,7 @@ class ApiSession:
             service=service,
             path=path,
             repeatable=method in REPEATABLE if safe is None else safe,
-            read_timeout=timeout or self._timeouts[1],
+            read_timeout=self._timeouts[1] if self.ending else timeout or self._timeouts[1],
             expect_json=expect_json,
             deadline=self._clock() + (self._max_wait if max_wait is None else max_wait),
         )
@@ -287,7 +287,8 @@ class ApiSession:
         raise exc.InvalidInputError("request", problem, "headers, query and body that can be sent as HTTP and JSON")
 
     def _attempt(self, call: _Call) -> ApiResponse:
-        self._budget.acquire(max(0.0, call.deadline - self._clock()))
+        if not self.ending:
+            self._budget.acquire(max(0.0, call.deadline - self._clock()))
         self._count(call.repeatable)
         outcome = self._send(call)
         if isinstance(outcome, ApiResponse):

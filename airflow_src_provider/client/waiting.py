@@ -13,8 +13,9 @@ import random
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from airflow_src_provider.exceptions import (
     ApiError,
@@ -26,12 +27,16 @@ from airflow_src_provider.exceptions import (
 
 log = logging.getLogger(__name__)
 
+T = TypeVar("T")
+
 MAX_REASON = 300
 STRETCH_AFTER = 1800.0
 STRETCH_MAX = 4.0
 MAX_SILENCE = 3600.0
 #: The service, or the budget, says "not now"; that is an answer, and waiting for it is bounded by deadlines only.
 NOT_NOW = (BudgetWaitError, RateLimitError, ServiceUnavailableError)
+#: Requests at once in the last seconds of a process.
+LAST_THREADS = 16
 #: Looks may take this part of what the budget has left.
 POLLING_SHARE = 0.25
 
@@ -181,6 +186,17 @@ def affordable(session: Any, calls: int) -> float:
     left = max(0, settings.allowed - session.budget.used())
     # Once the window is over there is a new allowance.
     return float(settings.window * min(1.0, calls / max(1.0, POLLING_SHARE * left)))
+
+
+def for_each(session: Any, do: Callable[[str], T], ids: Sequence[str]) -> list[T]:
+    """Call ``do`` for each id; side by side when the process is being ended, because there are only seconds left.
+
+    :param session: the session that ``do`` uses.
+    """
+    if len(ids) < 2 or not session.ending:
+        return [do(id_) for id_ in ids]
+    with ThreadPoolExecutor(min(LAST_THREADS, len(ids))) as threads:
+        return list(threads.map(do, ids))
 
 
 def is_final(error: ApiError, silent: float) -> bool:

@@ -9,7 +9,7 @@ from airflow_src_provider.client.seven_bridges import states
 from airflow_src_provider.client.seven_bridges.base import Json
 from airflow_src_provider.client.seven_bridges.bulk import BulkItem, ItemError
 from airflow_src_provider.client.seven_bridges.tasks import STATUS_FIELDS, validation_errors
-from airflow_src_provider.client.waiting import Seen, Wait
+from airflow_src_provider.client.waiting import Seen, Wait, for_each
 from airflow_src_provider.exceptions import ApiError, BadRequestError, ForbiddenError, NotFoundError
 
 if TYPE_CHECKING:
@@ -205,7 +205,7 @@ class TaskWait(Wait):
         if len(ids) > 1:
             looked = client.tasks.get_many(ids, fields=("id", "status"))
             ids = [item.sent for item in looked if not states.TASK.is_terminal((item.resource or {}).get("status"))]
-        return [abort(client, id_) for id_ in ids]
+        return for_each(client.session, lambda id_: abort(client, id_), ids)
 
 
 class TaskEndWait(Wait):

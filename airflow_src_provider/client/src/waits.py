@@ -24,7 +24,7 @@ from airflow_src_provider.client.src.states import (
     raw_status,
     status_of,
 )
-from airflow_src_provider.client.waiting import Seen, Wait
+from airflow_src_provider.client.waiting import Seen, Wait, for_each
 from airflow_src_provider.exceptions import ApiError, BadRequestError, NotFoundError
 
 #: Bounds of what a task reports of many workspaces.
@@ -221,10 +221,11 @@ class WorkspaceWait(Wait):
         pending = list(self.options.get("undo_ids", self.ids))
         until = time.time() + (0.0 if client.session.ending else UNDO_PATIENCE)
         while pending:
-            for id_ in list(pending):
-                refused, told[id_] = _undo(client, undo, id_)
-                if not refused:
-                    pending.remove(id_)
+            tried = zip(pending, for_each(client.session, lambda id_: _undo(client, undo, id_), pending), strict=True)
+            pending = []
+            for id_, (refused, told[id_]) in tried:
+                if refused:
+                    pending.append(id_)
             if not pending or time.time() >= until:
                 break
             time.sleep(UNDO_AGAIN)
