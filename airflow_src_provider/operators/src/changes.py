@@ -50,7 +50,7 @@ class SrcUpdateWorkspaceOperator(SrcActionOperator):
 
     action: ClassVar[str] = "update"
     instant: ClassVar[bool] = True
-    template_fields: Sequence[str] = (*SrcActionOperator.template_fields, "name", "end_time")
+    template_fields: Sequence[str] = (*SrcActionOperator.template_fields, "name", "end_time", "extend_by")
 
     def __init__(
         self,
@@ -62,13 +62,15 @@ class SrcUpdateWorkspaceOperator(SrcActionOperator):
     ) -> None:
         self.name = name
         self.end_time = end_time
-        self.extend_by = None if extend_by is None else seconds("extend_by", extend_by)
+        self.extend_by = extend_by
         self._ends: dict[str, str] = {}
         super().__init__(**kwargs)
 
     def check(self) -> None:
         """Refuse bad input."""
         super().check()
+        if self.extend_by is not None:
+            seconds("extend_by", self.extend_by)
         if self.name is None and self.end_time is None and self.extend_by is None:
             raise InvalidInputError("name, end_time, extend_by", None, "at least one of them")
         if self.end_time is not None and self.extend_by is not None:
@@ -110,11 +112,12 @@ class SrcUpdateWorkspaceOperator(SrcActionOperator):
         return self._ends[id_]
 
     def _extended(self, workspace: Json) -> str:
+        assert self.extend_by is not None
         end = parse_time(workspace.get("end_time"))
         if end is None:
             raise InvalidInputError("extend_by", self.extend_by, "a workspace with an end time; this one has none")
         begin = max(end.timestamp(), time.time())
-        return validate.moment(datetime.fromtimestamp(begin + (self.extend_by or 0.0), UTC), "extend_by")
+        return validate.moment(datetime.fromtimestamp(begin + seconds("extend_by", self.extend_by), UTC), "extend_by")
 
 
 class SrcUpdateFirewallOperator(SrcActionOperator):
