@@ -49,19 +49,30 @@ def main() -> int:
     """Run the demo; return the exit status."""
     parser = argparse.ArgumentParser(description=__doc__.replace("`", ""))
     parser.add_argument("--calls", action="store_true", help="also list every single API call")
+    parser.add_argument("--home", type=Path, default=HOME, help="directory for Airflow, emptied; default .airflow/demo")
     options = parser.parse_args()
-    environment = airflow_environment(HOME, AIRFLOW_SRC_PROVIDER__POLL_INTERVAL="2")
-    log = HOME / "airflow.log"
-    with stops_cleanly(), SandboxProcess.run(speed=SPEED, log=HOME / "sandbox.log") as sandbox:
+    try:
+        with stops_cleanly():
+            return demonstrate(options.home, options.calls)
+    except RuntimeError as error:
+        print(f"demo failed: {error}", file=sys.stderr)
+        return 1
+
+
+def demonstrate(home: Path, show_calls: bool) -> int:
+    """Run the DAG, print the books, and return the exit status."""
+    environment = airflow_environment(home, AIRFLOW_SRC_PROVIDER__POLL_INTERVAL="2")
+    log = home / "airflow.log"
+    with SandboxProcess.run(speed=SPEED, log=home / "sandbox.log") as sandbox:
         print(f"Sandbox of both services at {sandbox.url}; request limits on, life cycles {SPEED:.0f} times faster.")
-        print(f"Airflow's log: {log.relative_to(ROOT)}", flush=True)
+        print(f"Airflow's log: {log}", flush=True)
         steps = the_steps()
         problems = list(run_airflow(environment | sandbox.connections(), log, steps))
         journal, counters = sandbox.get("/journal")["entries"], sandbox.get("/counters")
         strays = attribute(journal, steps)
         print(f"\n{table(steps)}")
         print("One by one: list 50 per page, handle one item per call, look at each job once.\n")
-        if options.calls:
+        if show_calls:
             print_calls(steps)
         for service, (name, window) in LIMITS.items():
             used = peak((entry["time"] for entry in journal if entry["service"] == service), window)

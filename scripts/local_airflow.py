@@ -285,6 +285,22 @@ class LocalAirflow:
             time.sleep(0.5)
         raise RuntimeError(f"Airflow was not ready after {START_SECONDS:.0f} s, see {next(iter(logs.values())).parent}")
 
+    def load_examples(self) -> list[str]:
+        """Wait until every example file has been read; return the ids of the DAGs.
+
+        :raises RuntimeError: when a file cannot be read, or not in time.
+        """
+        files = len(list(EXAMPLE_DAGS.glob("*.py")))
+        until = time.monotonic() + START_SECONDS
+        while time.monotonic() < until:
+            for error in self.api("importErrors")["import_errors"]:
+                raise RuntimeError(f"{error['filename']} cannot be loaded:\n{error['stack_trace']}")
+            dags = self.api("dags")["dags"]
+            if len({dag["fileloc"] for dag in dags}) >= files:
+                return [dag["dag_id"] for dag in dags]
+            time.sleep(0.5)
+        raise RuntimeError(f"the DAGs of {EXAMPLE_DAGS} were not loaded within {START_SECONDS:.0f} s")
+
     def api(self, path: str, body: Any = None) -> Any:
         """Ask Airflow's API as ``admin``; with a body it is a POST."""
         if not self._token:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import contextlib
 import socket
+import subprocess
 import sys
 import time
 
@@ -20,25 +20,31 @@ def main() -> int:
     parser.add_argument("--port", type=int, help=f"port of the UI; default {USUAL_PORT}, or a free one")
     parser.add_argument("--speed", type=float, default=20.0, help="how much faster life cycles go; default 20")
     options = parser.parse_args()
-    HOME.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(KeyboardInterrupt), stops_cleanly():
-        log = HOME.with_name("ui-sandbox.log")
-        with SandboxProcess.run(speed=options.speed, log=log) as sandbox:
-            print(f"Sandbox of both services at {sandbox.url}, life cycles {options.speed:.0f} times faster.")
-            print("Starting Airflow, which takes about half a minute …", flush=True)
-            port = options.port or usual_or_free()
-            # A triggerer asks often here so that a person does not wait; against the services leave it alone.
-            settings = {"AIRFLOW_SRC_PROVIDER__POLL_INTERVAL": "3", "CORE__TEST_CONNECTION": "Enabled"}
-            with LocalAirflow.run(HOME, sandbox.connections(), port=port, **settings) as airflow:
-                print(f"\nAirflow:  {airflow.url}\nLogin:    admin / {airflow.password}")
-                print(
-                    f"Logs:     {HOME.relative_to(ROOT)}/\nTry the DAG rnaseq_cohort. Ctrl-C ends everything.",
-                    flush=True,
-                )
-                while True:
-                    time.sleep(3600)
-    print("\nEverything has ended.")
+    try:
+        with stops_cleanly():
+            serve(options.port or usual_or_free(), options.speed)
+    except KeyboardInterrupt:
+        print("\nEverything has ended.")
+    except (RuntimeError, subprocess.CalledProcessError) as error:
+        print(f"ui: {error}", file=sys.stderr)
+        return 1
     return 0
+
+
+def serve(port: int, speed: float) -> None:
+    """Start everything, say where it is, and wait to be interrupted."""
+    HOME.mkdir(parents=True, exist_ok=True)
+    with SandboxProcess.run(speed=speed, log=HOME.with_name("ui-sandbox.log")) as sandbox:
+        print(f"Sandbox of both services at {sandbox.url}, life cycles {speed:.0f} times faster.")
+        print("Starting Airflow, which takes about half a minute …", flush=True)
+        # The triggerer looks often here so that a person does not wait; against the services leave it alone.
+        settings = {"AIRFLOW_SRC_PROVIDER__POLL_INTERVAL": "3", "CORE__TEST_CONNECTION": "Enabled"}
+        with LocalAirflow.run(HOME, sandbox.connections(), port=port, **settings) as airflow:
+            dags = ", ".join(airflow.load_examples())
+            print(f"\nAirflow:  {airflow.url}\nLogin:    admin / {airflow.password}\nDAGs:     {dags}")
+            print(f"Logs:     {HOME.relative_to(ROOT)}/\nCtrl-C ends everything.", flush=True)
+            while True:
+                time.sleep(3600)
 
 
 def usual_or_free() -> int:
