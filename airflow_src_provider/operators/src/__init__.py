@@ -14,12 +14,14 @@ from airflow_src_provider.operators.src.lifecycle import (
     SrcRebootWorkspaceOperator,
     SrcResumeWorkspaceOperator,
 )
+from airflow_src_provider.operators.src.listing import SrcListWorkspacesOperator
 from airflow_src_provider.operators.src.request import SrcRequestOperator
 
 __all__ = [
     "SrcChangeWalletOperator",
     "SrcCreateWorkspaceOperator",
     "SrcDeleteWorkspaceOperator",
+    "SrcListWorkspacesOperator",
     "SrcPauseWorkspaceOperator",
     "SrcRebootWorkspaceOperator",
     "SrcRequestOperator",
