@@ -60,17 +60,17 @@ class SevenBridgesOperator(SevenBridgesTask, RemoteOperator):
         if project:
             self.portal_url = portal_page(self.client.session.base_url(), project, task_id)
 
-    def resolve(self, selection: Selection, need: Sequence[str] = ()) -> Found:
+    def resolve(self, selection: Selection, need: Sequence[str] = (), *, may_be_empty: bool = False) -> Found:
         """Return the files of a selection, and say what that cost.
 
-        :raises InvalidInputError: when there are none.
+        :raises InvalidInputError: when there are none, unless there may be none.
         """
         from airflow_src_provider.client.seven_bridges.selection import resolve
 
         before = self.client.session.calls
         found = resolve(self.client, selection, need)
         self.log.info("%s: found %d, in %d calls", selection, len(found.files), self.client.session.calls - before)
-        if not found.files and not found.failed:
+        if not found.files and not found.failed and not may_be_empty:
             raise InvalidInputError(selection.parameter, str(selection), "a selection that finds at least one file")
         return found
 

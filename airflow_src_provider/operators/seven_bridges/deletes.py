@@ -25,7 +25,8 @@ class SevenBridgesDeleteFilesOperator(SevenBridgesOperator):
     """Delete files, 100 per call, and folders with everything in them. API pages: "Bulk deletion of files", "Delete
     multiple files and folders".
 
-    1000 files cost 10 calls, and 10 more when they have to be listed. What is gone already counts as deleted.
+    1000 files cost 10 calls, and 10 more when they have to be listed. What is gone already counts as deleted,
+    and a query may find nothing.
 
     :param files: which files; the forms are described in :mod:`airflow_src_provider.client.seven_bridges.selection`.
         At least one of ``files`` and ``folders``.
@@ -124,7 +125,7 @@ class SevenBridgesDeleteFilesOperator(SevenBridgesOperator):
         elif selection.known is not None:
             files = list(selection.known)
         else:
-            files = [file["id"] for file in self.resolve(selection).files]
+            files = [file["id"] for file in self.resolve(selection, may_be_empty=True).files]
         total = len(inside) + len(files)
         if total > self.max_files:
             raise InvalidInputError("max_files", self.max_files, f"at least {total}, if all of these are to be deleted")
