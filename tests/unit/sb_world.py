@@ -92,6 +92,7 @@ def sb(sb_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> SbWorld:
     clock = SimpleNamespace(time=world.now, monotonic=world.now, sleep=world.sleep)
     for module in (base, remote, sensors_base, sb_base, finders, imports, exports):
         monkeypatch.setattr(module, "time", clock)
+    monkeypatch.setattr("airflow.sdk.bases.sensor.time", clock)
     waiting = functools.partial(wait_blocking, sleep=world.sleep, clock=world.now)
     monkeypatch.setattr(remote, "wait_blocking", waiting)
     monkeypatch.setattr("airflow_src_provider.client.waiting.random.uniform", lambda a, b: (a + b) / 2)
