@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from benchmarks import imports, latency, recipes, sharing
+from benchmarks import imports, latency, recipes, sharing, waits
 from benchmarks.rows import Row
 from benchmarks.sharing import Load
 
@@ -43,7 +43,8 @@ def shared(seconds: float, redis: bool) -> Iterator[Row]:
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("--seconds", type=float, default=60.0, help="length of each run with many processes")
-    parser.add_argument("--only", choices=["recipes", "session", "acquire", "sharing", "imports"], help="one part only")
+    names = ["recipes", "session", "acquire", "sharing", "imports", "waits"]
+    parser.add_argument("--only", choices=names, help="one part only")
     options = parser.parse_args()
     redis = has_redis()
     counted: list[recipes.Counted] = []
@@ -52,6 +53,7 @@ def main() -> int:
         "session": lambda: iter([latency.session_overhead()]),
         "acquire": lambda: latency.acquire(REDIS_URL if redis else None),
         "imports": lambda: iter([imports.added()]),
+        "waits": waits.rows,
         "sharing": lambda: shared(options.seconds, redis),
     }
     rows: list[Row] = []
