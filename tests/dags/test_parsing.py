@@ -1,6 +1,8 @@
 """Every example DAG is loaded as Airflow loads it, without a service or a connection at hand."""
 
 import socket
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -28,4 +30,18 @@ def test_loads_and_serializes_without_asking_anybody(file: Any, monkeypatch: pyt
         again = DagSerialization.deserialize_dag(DagSerialization.serialize_dag(dag))
         assert set(again.task_dict) == set(dag.task_dict)
         assert dag.doc_md, "an example explains itself in the UI"
-        assert any(isinstance(task, RemoteTask) for task in dag.tasks)
+        # A mapped task is not of its operator's class.
+        kinds = [getattr(task, "operator_class", type(task)) for task in dag.tasks]
+        assert any(issubclass(kind, RemoteTask) for kind in kinds)
+
+
+def test_loading_all_of_them_imports_nothing_that_is_slow() -> None:
+    code = (
+        "import runpy, sys\nfor file in sys.argv[1:]: runpy.run_path(file)\n"
+        "print(*(name for name in sys.modules if name.startswith('airflow_src_provider') or '.' not in name))"
+    )
+    command = [sys.executable, "-c", code, *map(str, FILES)]
+    loaded = set(subprocess.run(command, capture_output=True, text=True, check=True).stdout.splitlines()[-1].split())
+    assert "airflow_src_provider.operators.seven_bridges.finds" in loaded
+    slow = ("requests", "pyrate_limiter", "airflow_src_provider.client.http")
+    assert not [name for name in loaded if name in slow or name.startswith("airflow_src_provider.hooks")]
