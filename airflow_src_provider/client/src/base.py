@@ -76,8 +76,8 @@ class Resource:
             response = self._session.request("GET", path, service=self._service, params=query)
             answer = response.json()
             page = answer if isinstance(answer, list) else mapping(answer).get("results")
-            if not isinstance(page, list):
-                raise self._bad_list("the answer is not a list", path, response.status)
+            if not isinstance(page, list) or (page and not objects(page)):
+                raise self._bad_list("the answer is not a list of objects", path, response.status)
             keys = [entry.get("id") for entry in objects(page)]
             more = bool(page) and isinstance(answer, dict) and answer.get("next") is not None
             if more and keys == before and any(keys):

@@ -267,10 +267,12 @@ class SrcActionOperator(SrcSelectingOperator):
         return found, *self._need(found)
 
     def _next_wave(self, context: Context, carry: dict[str, Any]) -> bool:
+        carry["stage"] = self.action
         while carry["todo"] and len(carry["wave"]) < self.at_once:
             self._act(context, carry, carry["todo"].pop(0))
+            if (wait := self.waits_for(carry)) is not None:
+                self.end_if_killed(wait, self.trigger_path)
         if carry["wave"]:
-            carry["stage"] = self.action
             return True
         if not carry["busy"]:
             return False
@@ -336,11 +338,10 @@ class SrcActionOperator(SrcSelectingOperator):
     def _refused(self, context: Context, carry: dict[str, Any], id_: str, error: ApiError) -> None:
         """Look why an action was refused: it may be done, or on its way, by now."""
         name = carry["names"][id_]
-        if isinstance(error, NotFoundError):
-            self._sort(context, carry, [{"id": id_, "name": name, "status": "deleted"}])
-        elif isinstance(error, ForbiddenError):
+        if isinstance(error, ForbiddenError):
             carry["failed"][id_] = f"{name}: {self.action} was refused: {error.message}"
-        elif isinstance(error, BadRequestError | ConflictError):
+        elif isinstance(error, BadRequestError | ConflictError | NotFoundError):
+            # "Not found" is also what a gateway says that does not find the service.
             workspace = self._get(id_)
             if self._need(workspace)[0] in ("act", "failed"):
                 carry["failed"][id_] = f"{name}: {self.action} was refused: {error.message}"

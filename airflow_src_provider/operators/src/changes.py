@@ -19,7 +19,7 @@ from airflow_src_provider.remote import seconds
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
-    from airflow_src_provider.client.src.base import Json
+    from airflow_src_provider.client.src.base import Json, JsonList
 
 
 def _one_of(**options: Any) -> str:
@@ -88,6 +88,16 @@ class SrcUpdateWorkspaceOperator(SrcActionOperator):
         """Find out what each workspace needs."""
         self._ledger = Ledger(context, self.durable)
         return super().submit(context)
+
+    def select(self) -> JsonList:
+        """Return the selected workspaces. Once a new name was sent, the old one finds nothing."""
+        known = self._ledger.get("workspace") if self.name is not None else None
+        if known is not None:
+            return [self.client.workspaces.get(known)]
+        chosen = super().select()
+        if self.name is not None:
+            self._ledger.put("workspace", chosen[0]["id"])
+        return chosen
 
     def reached(self, workspace: Json) -> bool:
         """Tell whether name and end time are as wanted."""

@@ -229,9 +229,15 @@ def test_deletes_in_all_forms(reply, result):
 
 
 def test_what_is_not_there_need_not_be_deleted():
-    gone = NotFoundError("gone", status=404)
+    gone = NotFoundError("gone", status=404, body={"detail": "Not found."})
     session = FakeSession(gone, gone)
     assert client(session).workspaces.delete(WS) is None
+
+
+def test_a_404_that_is_not_the_services_own_is_looked_at_twice():
+    page = NotFoundError("Not Found", status=404)
+    assert client(FakeSession(page, {"id": WS})).workspaces.look([WS]) == {WS: {"id": WS}}
+    assert client(FakeSession(page, page)).workspaces.look([WS]) == {}
 
 
 def test_a_gateway_that_does_not_find_the_service_deletes_nothing():
