@@ -59,6 +59,7 @@ class RemoteTask:
     deferrable: bool
     cancel_on_kill: bool
     _waiting_for: Wait | None = None
+    _waiting_by = ""
     _urgent_client: Any = None
 
     @cached_property
@@ -95,11 +96,7 @@ class RemoteTask:
         from airflow_src_provider.client.waiting import Progress
 
         client = self.client
-        self._waiting_for = wait
-        if self.cancel_on_kill:
-            # on_kill runs in a signal handler: it can neither ask Airflow for the connection nor share locks with the
-            # code it interrupted.
-            self._urgent_client = type(client)(client.session.urgent())
+        self.end_if_killed(wait, trigger)
         progress = Progress(wait)
         line = None
         try:
@@ -140,6 +137,17 @@ class RemoteTask:
         )
         raise AssertionError("defer() does not return")
 
+    def end_if_killed(self, wait: Wait, trigger: str) -> None:
+        """Have the work of a wait ended, instead of that of an earlier call, when this task is killed from now on.
+
+        :param trigger: class path of the trigger for this kind of wait.
+        """
+        self._waiting_for, self._waiting_by = wait, trigger
+        if self.cancel_on_kill:
+            # on_kill runs in a signal handler: it can neither ask Airflow for the connection nor share locks with the
+            # code it interrupted.
+            self._urgent_client = type(self.client)(self.client.session.urgent())
+
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         """Hand the event and the carry to the method that goes on after a deferral.
 
@@ -177,7 +185,7 @@ class RemoteTask:
         return dict(event)
 
     def on_kill(self) -> None:
-        """End the remote work when the task is killed while it waits in the worker."""
+        """End the remote work when the task is killed while it starts it, or waits for it, in the worker."""
         if self.cancel_on_kill and self._waiting_for is not None and self._urgent_client is not None:
             for line in self._waiting_for.cancel(self._urgent_client):
                 self.log.info(line)  # type: ignore[attr-defined]

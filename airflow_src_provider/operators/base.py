@@ -167,10 +167,21 @@ class RemoteOperator(RemoteTask, BaseOperator):
         moment = time.strftime("%H:%M:%S", time.localtime(until))
         self.log.info("%s. The worker is given back; next try at %s.", error, moment)
         self.defer(
-            trigger=PauseTrigger(until=until, carry={"give_up_at": give_up_at, "api_calls": self.api_calls({})}),
+            trigger=PauseTrigger(
+                until=until,
+                carry={"give_up_at": give_up_at, "api_calls": self.api_calls({})},
+                on_kill_of=self._started_already(),
+            ),
             method_name="after_pause",
             timeout=timedelta(seconds=until - now + BACKSTOP),
         )
+
+    def _started_already(self) -> tuple[str, dict[str, Any]] | None:
+        """Return the trigger whose end is the end of what is there already, should the task be killed in a pause."""
+        if self._waiting_for is None or not self.cancel_on_kill:
+            return None
+        wait = self._waiting_for.to_dict()
+        return self._waiting_by, {"conn_id": getattr(self, self.conn_id_field), "wait": wait, "deadline": 0.0}
 
     def after_pause(self, context: Any, event: Any, carry: dict[str, Any]) -> Any:
         """Begin anew after a pause; what is done already is remembered."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import importlib
 import time
 from collections.abc import AsyncIterator
 from typing import Any
@@ -15,18 +16,37 @@ class PauseTrigger(BaseTrigger):
 
     :param until: the moment, epoch seconds.
     :param carry: what the task wants to find in the event again.
+    :param on_kill_of: class path and arguments of the trigger that ends what the task has started already, should the
+        task be killed meanwhile.
     """
 
-    def __init__(self, *, until: float, carry: dict[str, Any]) -> None:
+    def __init__(
+        self, *, until: float, carry: dict[str, Any], on_kill_of: tuple[str, dict[str, Any]] | None = None
+    ) -> None:
         super().__init__()  # type: ignore[no-untyped-call]
         self.until = until
         self.carry = carry
+        self.on_kill_of = on_kill_of
 
     def serialize(self) -> tuple[str, dict[str, Any]]:
         """Return class path and arguments."""
-        return f"{__name__}.{type(self).__qualname__}", {"until": self.until, "carry": self.carry}
+        return f"{__name__}.{type(self).__qualname__}", {
+            "until": self.until,
+            "carry": self.carry,
+            "on_kill_of": self.on_kill_of,
+        }
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield exactly one event."""
         await asyncio.sleep(max(0.0, self.until - time.time()))
         yield TriggerEvent({"status": "success", "carry": self.carry})  # type: ignore[no-untyped-call]
+
+    async def on_kill(self) -> None:
+        """End what the task has started already."""
+        if self.on_kill_of is None:
+            return
+        path, arguments = self.on_kill_of
+        module, _, name = path.rpartition(".")
+        trigger = getattr(importlib.import_module(module), name)(**arguments)
+        trigger.task_instance = self.task_instance
+        await trigger.on_kill()

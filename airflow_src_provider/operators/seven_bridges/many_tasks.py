@@ -140,7 +140,8 @@ class SevenBridgesSubmitTasksOperator(TaskStarter):
     def _fill(self, ledger: Ledger, carry: dict[str, Any], bodies: Sequence[Mapping[str, Any]]) -> None:
         """Start tasks until as many run as may."""
         ended = [*(ledger.get("ended") or [])]
-        running = len(self._running(carry))
+        self.end_with(*self._running(carry))
+        running = len(self._started)
         for number, body in enumerate(bodies):
             if running >= self.max_running:
                 break

@@ -31,6 +31,7 @@ class TaskStarter(SevenBridgesOperator):
 
     trigger_path = f"{TRIGGERS}.SevenBridgesTaskTrigger"
     _begun: float
+    _started: tuple[str, ...] = ()
     _marked: dict[str, dict[str, Any]] | None = None
 
     def origin(self, context: Context) -> str:
@@ -62,7 +63,17 @@ class TaskStarter(SevenBridgesOperator):
             task = self._by_mark(str(body["project"]), ledger, ended).get(mark)
             return self._accepted(task) if task else None
 
-        return str(ledger.once(f"task.{key}", send, find))
+        task_id = str(ledger.once(f"task.{key}", send, find))
+        self.end_with(*self._started, task_id)
+        return task_id
+
+    def end_with(self, *tasks: str) -> None:
+        """Have these tasks aborted when this one is killed from now on."""
+        from airflow_src_provider.client.seven_bridges.waits import TaskWait
+
+        self._started = tasks
+        if tasks:
+            self.end_if_killed(TaskWait(tasks), self.trigger_path)
 
     def _by_mark(self, project: str, ledger: Ledger, ended: Sequence[str]) -> dict[str, dict[str, Any]]:
         from airflow_src_provider.client.seven_bridges import finders
