@@ -35,10 +35,10 @@ def free_port() -> int:
         return int(probe.getsockname()[1])
 
 
-def get_json(url: str, body: Any = None, **headers: str) -> Any:
-    """Ask a service on loopback, past any proxy; with a body it is a POST."""
+def get_json(url: str, body: Any = None, method: str | None = None, **headers: str) -> Any:
+    """Ask a service on loopback, past any proxy; with a body it is a POST, if nothing else is said."""
     data = None if body is None else json.dumps(body).encode()
-    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers})
+    request = urllib.request.Request(url, data, {"Content-Type": "application/json", **headers}, method=method)
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     with opener.open(request, timeout=30) as answer:
         return json.load(answer)
@@ -219,7 +219,6 @@ class LocalAirflow:
                 "API__WORKERS": "1",
                 "API__SECRET_KEY": secrets.token_hex(16),
                 "API_AUTH__JWT_SECRET": secrets.token_hex(32),
-                "CORE__DAGS_ARE_PAUSED_AT_CREATION": "False",
                 "CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
                 "CORE__EXECUTION_API_SERVER_URL": f"{airflow.url}/execution/",
                 "CORE__EXECUTOR": "LocalExecutor",
@@ -286,7 +285,7 @@ class LocalAirflow:
         raise RuntimeError(f"Airflow was not ready after {START_SECONDS:.0f} s, see {next(iter(logs.values())).parent}")
 
     def load_examples(self) -> list[str]:
-        """Wait until every example file has been read; return the ids of the DAGs.
+        """Wait until every example file has been read, and switch those on that run only when asked; return their ids.
 
         :raises RuntimeError: when a file cannot be read, or not in time.
         """
@@ -295,15 +294,18 @@ class LocalAirflow:
         while time.monotonic() < until:
             for error in self.api("importErrors")["import_errors"]:
                 raise RuntimeError(f"{error['filename']} cannot be loaded:\n{error['stack_trace']}")
-            dags = self.api("dags")["dags"]
+            dags = self.api("dags?limit=100")["dags"]
             if len({dag["fileloc"] for dag in dags}) >= files:
-                return [dag["dag_id"] for dag in dags]
+                ready = [dag["dag_id"] for dag in dags if dag["timetable_summary"] is None]
+                for dag_id in ready:
+                    self.api(f"dags/{dag_id}", {"is_paused": False}, "PATCH")
+                return ready
             time.sleep(0.5)
         raise RuntimeError(f"the DAGs of {EXAMPLE_DAGS} were not loaded within {START_SECONDS:.0f} s")
 
-    def api(self, path: str, body: Any = None) -> Any:
-        """Ask Airflow's API as ``admin``; with a body it is a POST."""
+    def api(self, path: str, body: Any = None, method: str | None = None) -> Any:
+        """Ask Airflow's API as ``admin``; with a body it is a POST, if nothing else is said."""
         if not self._token:
             login = {"username": "admin", "password": self.password}
             self._token = get_json(f"{self.url}/auth/token", login)["access_token"]
-        return get_json(f"{self.url}/api/v2/{path}", body, Authorization=f"Bearer {self._token}")
+        return get_json(f"{self.url}/api/v2/{path}", body, method, Authorization=f"Bearer {self._token}")
