@@ -18,7 +18,7 @@ install: $(READY)
 $(READY): pyproject.toml constraints.txt
 	@test -n "$(PYTHON)" || { echo "no Python >= 3.11 found; name one: make PYTHON=/path/to/python" >&2; exit 1; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[redis,dev]'
+	$(BIN)/python -m pip install -q -c constraints.txt -e '.[redis,openlineage,dev]'
 	$(BIN)/python -m compileall -q -j 0 airflow_src_provider
 	@touch $@
 

@@ -14,6 +14,7 @@ from airflow_src_provider.operators.durable import Ledger
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
 
+    from airflow.providers.openlineage.extractors import OperatorLineage
     from airflow.sdk import BaseOperator
     from airflow.sdk.definitions.context import Context
 
@@ -59,6 +60,16 @@ class SevenBridgesOperator(SevenBridgesTask, RemoteOperator):
         """Link the task in the UI to a page of the portal."""
         if project:
             self.portal_url = portal_page(self.client.session.base_url(), project, task_id)
+
+    def places(self) -> tuple[list[str], list[str]]:
+        """Return what the task reads and what it writes, as names of places; see :mod:`~.lineage`."""
+        return [], []
+
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage:
+        """Report what was read and written. Airflow calls this when it collects lineage."""
+        from airflow_src_provider.operators.seven_bridges.lineage import facets
+
+        return facets(self.client.session.base_url(), *self.places())
 
     def resolve(self, selection: Selection, need: Sequence[str] = (), *, may_be_empty: bool = False) -> Found:
         """Return the files of a selection, and say what that cost.

@@ -103,6 +103,12 @@ class SevenBridgesCopyFilesOperator(SevenBridgesOperator):
     def _place(self) -> dict[str, str]:
         return {"project": self.project} if self.project is not None else {"parent": str(self.parent)}
 
+    def places(self) -> tuple[list[str], list[str]]:
+        """Return where the files lie, and the destination."""
+        from airflow_src_provider.operators.seven_bridges.lineage import project_place, selection_places
+
+        return selection_places(self.files), project_place(self.project, self.parent)
+
     def submit(self, context: Context) -> dict[str, Any]:
         """Copy, or start the jobs that do."""
         ledger = self.ledger(context)

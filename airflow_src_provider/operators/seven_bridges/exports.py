@@ -102,6 +102,12 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
         check.choice(self.if_exists, "if_exists", IF_EXISTS)
         check(_check_prefix, self.prefix, "prefix")
 
+    def places(self) -> tuple[list[str], list[str]]:
+        """Return where the files lie, and the volume below the prefix."""
+        from airflow_src_provider.operators.seven_bridges.lineage import selection_places, volume_place
+
+        return selection_places(self.files), [volume_place(self.volume, self.prefix)]
+
     def submit(self, context: Context) -> dict[str, Any]:
         """Start the exports."""
         ledger = self.ledger(context)

@@ -124,6 +124,12 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
     def _place(self) -> dict[str, str]:
         return {"project": self.project} if self.project is not None else {"parent": str(self.parent)}
 
+    def places(self) -> tuple[list[str], list[str]]:
+        """Return the volume below the prefix, and the destination."""
+        from airflow_src_provider.operators.seven_bridges.lineage import project_place, volume_place
+
+        return [volume_place(self.volume, self.prefix or "")], project_place(self.project, self.parent)
+
     def submit(self, context: Context) -> dict[str, Any]:
         """Start the imports."""
         annotations = self._annotations()
@@ -220,9 +226,9 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
         from airflow_src_provider.client.seven_bridges import finders
 
         if self.if_exists == "autorename":
-            jobs = finders.imports_since(self.client, self.volume, self.project, self._begun)
+            jobs = finders.imports_since(self.client, self.volume, self._place, self._begun)
             return [{"job": jobs[location]} if location in jobs else None for location in locations]
-        running = finders.running_imports(self.client, self.volume, self.project)
+        running = finders.running_imports(self.client, self.volume, self._place)
         # Overwriting once more does no harm, and a file that is there says nothing about when it came.
         there = {} if self.if_exists == "overwrite" else self._there(locations)
         return [
