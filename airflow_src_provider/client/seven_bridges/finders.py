@@ -109,10 +109,15 @@ class Place:
         self._whole = page is None or (self._total is not None and self._count >= self._total)
 
 
-def running_imports(client: SevenBridgesClient, volume: str, project: str | None) -> dict[str, str]:
-    """Return the unfinished imports from a volume: job id by location."""
-    jobs = client.imports.list(volume=volume, project=project, state=UNFINISHED)
-    return {job["source"]["location"]: job["id"] for job in jobs if job.get("source")}
+def running_imports(client: SevenBridgesClient, volume: str, place: Mapping[str, str]) -> dict[str, str]:
+    """Return the unfinished imports from a volume to a project or folder: job id by location."""
+    jobs = client.imports.list(volume=volume, project=place.get("project"), state=UNFINISHED)
+    return {job["source"]["location"]: job["id"] for job in jobs if _goes_to(job, place)}
+
+
+def _goes_to(job: Json, place: Mapping[str, str]) -> bool:
+    destination = job.get("destination") or {}
+    return bool(job.get("source")) and all(destination.get(key) == value for key, value in place.items())
 
 
 def running_exports(client: SevenBridgesClient, volume: str) -> dict[str, str]:
@@ -121,14 +126,14 @@ def running_exports(client: SevenBridgesClient, volume: str) -> dict[str, str]:
     return {job["destination"]["location"]: job["id"] for job in jobs if job.get("destination")}
 
 
-def imports_since(client: SevenBridgesClient, volume: str, project: str | None, begun: float) -> dict[str, str]:
-    """Return the imports from a volume that were started since a moment: job id by location, the newest of each."""
+def imports_since(client: SevenBridgesClient, volume: str, place: Mapping[str, str], begun: float) -> dict[str, str]:
+    """Return the imports from a volume to a place that were started since a moment: job id by location, the newest."""
     since = earliest(begun)
     fields = ("id", "source", "destination", "started_on")
     jobs = [
         job
-        for job in client.imports.list(volume=volume, project=project, fields=fields)
-        if str(job.get("started_on") or "") >= since and job.get("source")
+        for job in client.imports.list(volume=volume, project=place.get("project"), fields=fields)
+        if str(job.get("started_on") or "") >= since and _goes_to(job, place)
     ]
     return {job["source"]["location"]: job["id"] for job in sorted(jobs, key=lambda job: str(job["started_on"]))}
 

@@ -58,9 +58,7 @@ def all_triggers(sb: SbWorld) -> dict[str, WaitTrigger]:
     exports = SevenBridgesExportFilesOperator(
         task_id="e", files=ids, volume=VOLUME, prefix="out/", keep_on_platform=True, deferrable=True
     )
-    copies = SevenBridgesCopyFilesOperator(
-        task_id="c", files=ids, project=RESULTS, rename="a-{name}", deferrable=True
-    )
+    copies = SevenBridgesCopyFilesOperator(task_id="c", files=ids, project=RESULTS, rename="a-{name}", deferrable=True)
     found = {
         "SevenBridgesImportTrigger": trigger_of(imports),
         "SevenBridgesExportTrigger": trigger_of(exports),

@@ -19,7 +19,6 @@ from tests.unit.fakes import FakeStore, make_context
 from tests.unit.operators.seven_bridges.test_exactly_once import archive_ids
 from tests.unit.sb_world import ARCHIVE, PROJECT, SbWorld
 
-
 BILLING = "ec1dc1e3-12a3-4b56-789c-e3f2dca0c6f7"
 
 

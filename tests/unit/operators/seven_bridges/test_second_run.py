@@ -49,7 +49,9 @@ def test_only_files_that_lack_it_are_sent(sb: SbWorld) -> None:
     report = sb.run(label())
     assert (report["updated"], report["unchanged"]) == (996, 4)
     assert sb.calls(mark) == {"GET files": 10, "POST bulk/files/edit": 10}
-    node = next(node for node in sb.store.nodes.values() if node.name == "S0500_R2.fastq.gz" and node.project == ARCHIVE)
+    node = next(
+        node for node in sb.store.nodes.values() if node.name == "S0500_R2.fastq.gz" and node.project == ARCHIVE
+    )
     assert node.metadata == {"sample_id": "S0500", "library": "lib-1"}
 
 
