@@ -1,0 +1,143 @@
+"""What a look at jobs and tasks means, whatever the service says."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from airflow_src_provider.client.seven_bridges import SevenBridgesClient, waits
+from airflow_src_provider.client.seven_bridges.bulk import ItemError
+from airflow_src_provider.client.waiting import Progress
+from airflow_src_provider.exceptions import BadRequestError, ServerError
+from tests.unit.client.fakes import FakeSession
+
+KINDS = [waits.ImportWait, waits.ExportWait, waits.AsyncJobWait, waits.TaskWait, waits.TaskEndWait]
+GONE = ItemError(404, 7002, "no such task")
+A, B = "a" * 24, "b" * 24
+TASKS = [f"{n:08d}-0000-0000-0000-000000000000" for n in range(3)]
+
+anything = st.recursive(
+    st.none() | st.booleans() | st.integers(-3, 3) | st.text(max_size=8) | st.sampled_from(["COMPLETED", "FINISHED"]),
+    lambda inner: (
+        st.lists(inner, max_size=3)
+        | st.dictionaries(
+            st.sampled_from(["state", "status", "result", "error", "resource", "batch", "outputs", "execution_status"])
+            | st.sampled_from(
+                ["id", "children", "code", "class", "path", "batch_group", "value", "failed_files", "errors"]
+            ),
+            inner,
+            max_size=5,
+        )
+    ),
+    max_leaves=15,
+)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@given(found=st.dictionaries(st.sampled_from(["id", "state", "status", "error", "result", "batch"]), anything))
+def test_no_answer_ends_a_wait_with_a_guess(kind: Any, found: dict[str, Any]) -> None:
+    seen = kind(["x"]).judge("x", found)
+    assert seen.state in ("waiting", "done", "failed")
+    json.dumps(seen.result)
+    word = str(found.get("status" if kind in (waits.TaskWait, waits.TaskEndWait) else "state")).strip().upper()
+    if word not in ("COMPLETED", "FAILED", "ABORTED", "FINISHED"):
+        assert seen.state == "waiting"
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_silence_and_absence(kind: Any) -> None:
+    assert kind(["x"]).judge("x", None).state == "waiting"
+    assert kind(["x"]).judge("x", GONE) == kind(["x"]).judge("x", GONE)
+    assert (kind(["x"]).judge("x", GONE).state, kind(["x"]).judge("x", GONE).text) == ("failed", "7002: no such task")
+
+
+@pytest.mark.parametrize(("kind", "code"), [(waits.ImportWait, 9108), (waits.ExportWait, 9107)])
+def test_what_is_there_already_may_count_as_done(kind: Any, code: int) -> None:
+    found = {"state": "FAILED", "error": {"status": 409, "code": code, "message": "taken"}}
+    assert kind(["x"]).judge("x", found).text == f"{code}: taken"
+    seen = kind(["x"], skip_taken=True).judge("x", found)
+    assert (seen.state, seen.result) == ("done", None)
+    other = {"state": "FAILED", "error": {"code": 9105, "message": "no object"}}
+    assert kind(["x"], skip_taken=True).judge("x", other).state == "failed"
+
+
+def test_a_batch_is_judged_by_its_children() -> None:
+    children = [
+        {"id": "1", "status": "COMPLETED", "outputs": {"o": {"class": "File", "path": A}}},
+        {
+            "id": "2",
+            "status": "FAILED",
+            "batch_group": {"value": "S2", "fields": {}},
+            "execution_status": {"message": "out of memory"},
+            "errors": [{"message": "exit code 137"}],
+        },
+    ]
+    counters = {"queued": 0, "running": 0, "completed": 1, "failed": 1, "aborted": 0}
+    for status in ("COMPLETED", "FAILED"):
+        parent = {"batch": True, "status": status, "execution_status": counters, "children": children}
+        seen = waits.TaskWait(["x"]).judge("x", parent)
+        assert seen.state == "done"
+        assert seen.result == {
+            "status": "FAILED",
+            "children": ["1"],
+            "failed": {"2": "S2: FAILED: out of memory; exit code 137"},
+            "outputs": [A],
+        }
+
+
+def test_children_are_listed_once_and_only_when_nothing_moves_any_more() -> None:
+    moving = {"id": TASKS[0], "batch": True, "status": "RUNNING", "execution_status": {"running": 1, "completed": 1}}
+    ended = {"id": TASKS[1], "batch": True, "status": "FAILED", "execution_status": {"completed": 2}}
+    single = {"id": TASKS[2], "batch": False, "status": "QUEUED", "execution_status": {"system_limit": True}}
+    children = [{"id": "c1", "status": "COMPLETED"}, {"id": "c2", "status": "COMPLETED"}]
+    session = FakeSession(
+        {"items": [{"resource": task} for task in (moving, ended, single)]}, {"items": children, "links": []}
+    )
+    wait = waits.TaskWait(TASKS)
+    progress = Progress(wait)
+    line = progress.update(wait.look(SevenBridgesClient(session), TASKS))  # type: ignore[arg-type]
+    assert session.last.query["parent"] == TASKS[1]
+    assert session.calls == 2
+    assert progress.pending == [TASKS[0], TASKS[2]]
+    assert line is not None
+    assert "1 of 2 children completed" in line
+    assert "the platform's limit on machines" in line
+
+
+def test_few_async_jobs_are_asked_for_one_by_one_and_many_by_listing() -> None:
+    def job(number: int) -> dict[str, Any]:
+        return {"id": str(number), "type": "COPY", "state": "FINISHED", "completed_files": 1, "result": []}
+
+    session = FakeSession(job(1), job(2))
+    waits.AsyncJobWait.look(SevenBridgesClient(session), ["copy/1", "copy/2"])  # type: ignore[arg-type]
+    assert [call.path for call in session.sent] == ["/async/files/copy/1", "/async/files/copy/2"]
+    session = FakeSession({"items": [job(n) for n in range(9)], "links": []})
+    found = waits.AsyncJobWait.look(SevenBridgesClient(session), [f"copy/{n}" for n in range(5)])  # type: ignore[arg-type]
+    assert (len(found), session.calls) == (5, 1)
+
+
+def test_an_async_job_that_finished_may_have_failed() -> None:
+    result = [{"resource": {"id": A, "name": "a"}}, {"error": {"status": 404, "code": 5002, "message": "gone"}}]
+    found = {"state": "FINISHED", "completed_files": 1, "failed_files": "1", "result": result}
+    seen = waits.AsyncJobWait(["copy/1"]).judge("copy/1", found)
+    assert (seen.state, seen.result["failed"]) == ("done", 1)
+    assert seen.result["entries"] == [{"id": A, "name": "a"}, {"error": "5002: gone"}]
+
+
+def test_ending_a_task_that_has_ended_is_no_error() -> None:
+    session = FakeSession(BadRequestError("too late", code=7011), ServerError("later"))
+    client: Any = SevenBridgesClient(session)  # type: ignore[arg-type]
+    assert "was not aborted" in waits.abort(client, TASKS[0])
+    assert "is not known" in waits.abort(client, TASKS[0])
+
+
+def test_files_at_any_depth() -> None:
+    file = {"class": "File", "path": A, "secondaryFiles": [{"class": "File", "path": B}]}
+    outputs = {"a": [[file], None, 3], "b": {"c": {"class": "Directory", "path": B}, "d": {"x": file}}}
+    assert waits.output_files({"outputs": outputs}) == [A]
+    assert [one["path"] for one in waits.files_in(outputs, ("Directory",))] == [B]
+    assert waits.output_files({"outputs": None}) == []
