@@ -65,7 +65,7 @@ class SevenBridgesOperator(SevenBridgesTask, RemoteOperator):
         """Return what the task reads and what it writes, as names of places; see :mod:`~.lineage`."""
         return [], []
 
-    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage:
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> OperatorLineage[Any, Any]:
         """Report what was read and written. Airflow calls this when it collects lineage."""
         from airflow_src_provider.operators.seven_bridges.lineage import facets
 

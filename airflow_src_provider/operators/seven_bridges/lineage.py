@@ -35,7 +35,7 @@ def selection_places(files: Any) -> list[str]:
     return project_place(files.get("project"), files.get("parent"))
 
 
-def facets(base_url: str, inputs: Iterable[str], outputs: Iterable[str]) -> OperatorLineage:
+def facets(base_url: str, inputs: Iterable[str], outputs: Iterable[str]) -> OperatorLineage[Any, Any]:
     """Return the lineage of a task that read and wrote these places."""
     from airflow.providers.common.compat.openlineage.facet import Dataset
     from airflow.providers.openlineage.extractors import OperatorLineage
