@@ -7,17 +7,7 @@ from collections.abc import Callable, Iterable
 from typing import Any
 
 from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError
-
-
-def is_template(value: Any) -> bool:
-    """Tell whether a value, or something in it, is only known when the task runs."""
-    if isinstance(value, str):
-        return "{{" in value or "{%" in value
-    if isinstance(value, dict):
-        return any(is_template(part) for pair in value.items() for part in pair)
-    if isinstance(value, list | tuple | set):
-        return any(is_template(part) for part in value)
-    return hasattr(value, "iter_references")
+from airflow_src_provider.remote import is_template
 
 
 class Checks:
@@ -49,7 +39,7 @@ class Checks:
 
     def flag(self, value: Any, parameter: str) -> None:
         """Refuse what is neither true nor false."""
-        if not isinstance(value, bool):
+        if not is_template(value) and not isinstance(value, bool):
             self.refuse(parameter, value, "True or False")
 
     def count(self, value: Any, parameter: str, *, optional: bool = False, least: int = 0) -> None:

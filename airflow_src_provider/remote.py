@@ -40,8 +40,8 @@ def is_template(value: Any) -> bool:
     if isinstance(value, str):
         return "{{" in value or "{%" in value
     if isinstance(value, dict):
-        return any(is_template(one) for one in value.values())
-    if isinstance(value, list | tuple):
+        return any(is_template(part) for pair in value.items() for part in pair)
+    if isinstance(value, list | tuple | set):
         return any(is_template(one) for one in value)
     return hasattr(value, "iter_references")
 

@@ -24,7 +24,7 @@ MAY_IMPORT = {
     "hooks": {"hooks", "client", "exceptions"},
     "links": {"links", "exceptions"},
     "triggers": {"triggers", "hooks", "client", "exceptions"},
-    "checks": {"checks", "exceptions"},
+    "checks": {"checks", "remote", "exceptions"},
     "items": {"items", "checks", "remote", "client", "exceptions"},
     "retry": {"retry", "remote", "client", "exceptions"},
     "remote": {"remote", "triggers", "hooks", "links", "client", "exceptions"},
