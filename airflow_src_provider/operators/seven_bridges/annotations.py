@@ -15,6 +15,21 @@ NAME_COLUMNS = ("name", "file_name", "filename", "file")
 Pairs = dict[str, Any]
 
 
+class PerFile:
+    """A function of a file, in a field that is a template too: Airflow would call the function itself."""
+
+    def __init__(self, make: Callable[[Mapping[str, Any]], Mapping[str, Any]]) -> None:
+        self.make = make
+
+    def __str__(self) -> str:
+        return getattr(self.make, "__qualname__", "a function")
+
+
+def not_called(metadata: Any) -> Any:
+    """Return a parameter that may be a function so that Airflow leaves it alone."""
+    return PerFile(metadata) if callable(metadata) else metadata
+
+
 class Annotations:
     """Metadata for files, found by file id or by file name.
 
@@ -79,8 +94,8 @@ def from_metadata(value: Any, parameter: str = "metadata") -> Annotations:
     """
     from airflow_src_provider.client.seven_bridges import validate
 
-    if callable(value):
-        return Annotations(make=value, need=("name", "metadata"))
+    if isinstance(value, PerFile):
+        return Annotations(make=value.make, need=("name", "metadata"))
     if not isinstance(value, Mapping) or not value:
         raise InvalidInputError(parameter, value, "a mapping of metadata, a mapping by file, or a function")
     nested = [isinstance(pairs, Mapping) for pairs in value.values()]

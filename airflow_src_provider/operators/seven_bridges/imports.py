@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from airflow_src_provider.checks import Checks
 from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError
 from airflow_src_provider.items import TRIGGERS
-from airflow_src_provider.operators.seven_bridges.annotations import find_sheet, from_metadata, from_sheet
+from airflow_src_provider.operators.seven_bridges.annotations import find_sheet, from_metadata, from_sheet, not_called
 from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator, folders_of, records
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
         self.project = project
         self.parent = parent
         self.if_exists = if_exists
-        self.metadata = metadata
+        self.metadata = not_called(metadata)
         self.sheet = sheet
         self._look_first = False
         self._looked = False

@@ -11,6 +11,7 @@ from airflow_src_provider.operators.seven_bridges.annotations import (
     find_sheet,
     from_metadata,
     from_sheet,
+    not_called,
 )
 from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator, folders_of
 
@@ -65,7 +66,7 @@ class SevenBridgesUpdateMetadataOperator(SevenBridgesOperator):
     ) -> None:
         super().__init__(**kwargs)
         self.files = files
-        self.metadata = metadata
+        self.metadata = not_called(metadata)
         self.sheet = str(sheet) if isinstance(sheet, Path) else sheet
         self.sheet_key = sheet_key
         self.mode = mode
