@@ -41,9 +41,10 @@ with DAG(
             and one["name"] not in params["meant_to_run"]
             and datetime.fromisoformat(one["since"]) < latest
         ]
+        dearest_first = sorted(workspaces, key=lambda one: -(one["credits_per_day"] or 0))
         lines = [
-            f"| {one['name']} | {one['status']} | {one['since'][:16]} | {one['size']} | {one['credits_per_day'] or '?'} |"
-            for one in sorted(workspaces, key=lambda one: -(one["credits_per_day"] or 0))
+            f"| {one['name']} | {one['status']} | {one['since'][:16]} | {one['size']} | {one['credits_per_day']} |"
+            for one in dearest_first
         ]
         text = "\n".join(
             [

@@ -10,6 +10,7 @@ there are none.
 """
 
 from datetime import datetime, timedelta
+from shlex import quote
 
 from airflow.sdk import DAG, Param, task
 
@@ -33,6 +34,6 @@ with DAG(
 
         @task.bash(append_env=True, execution_timeout=timedelta(days=2))
         def train(host: str, user: str, params: dict) -> str:
-            return f"ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new {user}@{host} {params['command']!r}"
+            return f"ssh -o BatchMode=yes -o StrictHostKeyChecking=accept-new {user}@{host} {quote(params['command'])}"
 
         train(host=machine["ip"], user=machine["user"])
