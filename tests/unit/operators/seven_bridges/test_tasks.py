@@ -293,7 +293,7 @@ def test_many_tasks_but_few_at_once(sb: SbWorld, deferrable: bool) -> None:
     result = sb.run(many(sb, deferrable=deferrable))
     assert (result["status"], result["completed"], len(set(result["task_ids"]))) == ("COMPLETED", 12, 12)
     assert sb.calls()["POST tasks"] == 12
-    tasks = list(sb.client.tasks.list(project=ARCHIVE, fields=("created_time", "end_time")))
+    tasks = list(sb.client.tasks.list(project=ARCHIVE, fields=("id", "created_time", "end_time")))
     moments = sorted([(t["end_time"], -1) for t in tasks] + [(t["created_time"], 1) for t in tasks])
     running = [sum(step for _, step in moments[: n + 1]) for n in range(len(moments))]
     assert max(running) == 5
