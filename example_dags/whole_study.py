@@ -6,9 +6,10 @@ step, and go through one batch task with a child for each sample. Children that 
 instance was taken away, run once more, only they. The results are exported to the bucket; then the files that are not
 needed any more are deleted.
 
-Calls for 1000 files of 500 samples, without looks at running work: 30 to import and label them (10 more than without
-labels), 12 to start the batch (10 of which check that every file has a sample), 5 to list the children, 6 to look for
-failed ones, 10 to export 500 results, 10 to delete 1000 files. A loop over single files takes more than 8000.
+1000 files of 500 samples take about 80 calls: 10 to import the files and 10 to label them, 12 to start the batch (10 of
+them check that every file has a sample), 11 to list its children and find those that failed, 10 to export 500 results,
+10 to delete 1000 files; the others look at running work, a hundred jobs at a time. A loop over single files takes more
+than 8000.
 
 Every step can be repeated: what is there is not imported, started, exported or deleted a second time.
 """
