@@ -10,10 +10,12 @@ has to look at the service itself. :attr:`Ledger.marker` is what it looks for wh
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import logging
+import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_src_provider.exceptions import OutcomeUnknownError
 
@@ -21,6 +23,12 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
 log = logging.getLogger(__name__)
+
+#: Seconds for which a request without an answer may still be worked on: what is not there yet may come until then.
+SETTLING = 60.0
+LOOK_AGAIN = 10.0
+
+T = TypeVar("T")
 
 #: Key of the context in which a task that paused and began anew keeps until when it tries.
 RESUMED = "airflow_src_provider_resumed"
@@ -65,18 +73,19 @@ class Ledger:
         record = self._store.get(key)
         return record if isinstance(record, dict) and {"epoch", "value"} <= set(record) else None
 
-    def once(self, key: str, send: Callable[[], Any], find: Callable[[], Any | None]) -> Any:
+    def once(self, key: str, send: Callable[[], Any], find: Callable[[], Any | None] | None) -> Any:
         """Cause one effect, once.
 
         :param key: name of the record.
         :param send: causes the effect; returns a JSON-able record of it.
-        :param find: looks for the effect at the service; returns its record, or ``None`` when it is not there.
+        :param find: looks for the effect at the service; returns its record, or ``None`` when it is not there. ``None``
+            instead of a function: a second time does no harm.
         :return: the record, whether found in the store, at the service, or just made.
         """
         record = self.get(key)
         if record is not None:
             return record
-        if self.may_have_acted:
+        if self.may_have_acted and find is not None:
             record = find()
             if record is not None:
                 log.info("Found what an earlier try had done already: %s", record)
@@ -85,12 +94,14 @@ class Ledger:
         self.put(key, record)
         return record
 
-    def _send_or_find(self, send: Callable[[], Any], find: Callable[[], Any | None]) -> Any:
+    def _send_or_find(self, send: Callable[[], Any], find: Callable[[], Any | None] | None) -> Any:
         try:
             return send()
         except OutcomeUnknownError as error:
-            log.warning("%s. Looking whether it is there.", error)
-            record = find()
+            record = None
+            if find is not None:
+                log.warning("%s. Looking whether it is there.", error)
+                record = _look(find, lambda found: found is not None, error)
             if record is None:
                 log.info("It is not there, so it is sent again.")
                 record = send()
@@ -181,7 +192,17 @@ class Ledger:
                 if attempt == 3:
                     raise
                 log.warning("%s. Looking which of the %d are there.", error, len(missing))
-                sent = list(find([part[i] for i in missing]))
+                look = functools.partial(find, [part[i] for i in missing])
+                sent = _look(look, lambda found: None not in found, error)
             for i, record in zip(missing, sent, strict=True):
                 records[i] = record
         return records
+
+
+def _look(find: Callable[[], T], is_whole: Callable[[T], bool], error: OutcomeUnknownError) -> T:
+    """Look for what a request without an answer has done, until it is whole or will not become so any more."""
+    # A service that has answered has ended its work; one that was too slow, or whose answer was lost, may go on.
+    until = time.monotonic() + (SETTLING if error.status in (None, 502, 504) else 0.0)
+    while not is_whole(found := find()) and time.monotonic() < until:
+        time.sleep(LOOK_AGAIN)
+    return found

@@ -97,9 +97,7 @@ class SevenBridgesDeleteFilesOperator(SevenBridgesOperator):
         self.log.info("%d files deleted, %d failed", len(carry["deleted"]), len(carry["failures"]))
         if folders := self._folders():
             # A second job for the same folders finds nothing and does no harm, so there is nothing to look for.
-            carry["job"] = ledger.once(
-                "job", lambda: f"delete/{self.client.async_jobs.delete(folders)['id']}", lambda: None
-            )
+            carry["job"] = ledger.once("job", lambda: f"delete/{self.client.async_jobs.delete(folders)['id']}", None)
         return carry
 
     def _folders(self) -> list[str]:

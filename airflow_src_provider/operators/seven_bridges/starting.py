@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_src_provider.exceptions import OutcomeUnknownError, RemoteWorkError
+from airflow_src_provider.exceptions import RemoteWorkError
 from airflow_src_provider.items import TRIGGERS
 from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator
 from airflow_src_provider.remote import listed
@@ -50,16 +50,19 @@ class TaskStarter(SevenBridgesOperator):
         mark = f"[{ledger.marker}-{key}]"
         described = {**body, "description": f"{body.get('description') or ''} {mark}".strip()}
 
+        sent = False
+
         def send() -> str:
-            try:
-                task = self.client.tasks.create(described, run=True, fields=CREATED_FIELDS)
-            except OutcomeUnknownError:
-                self._marked = None
-                raise
+            nonlocal sent
+            sent = True
+            task = self.client.tasks.create(described, run=True, fields=CREATED_FIELDS)
             self.log.info("Started %s, task %s", body["name"], task["id"])
             return self._accepted(task)
 
         def find() -> str | None:
+            if sent:
+                # What was listed before cannot hold it.
+                self._marked = None
             task = self._by_mark(str(body["project"]), ledger, ended).get(mark)
             return self._accepted(task) if task else None
 

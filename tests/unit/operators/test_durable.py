@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -11,8 +12,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from airflow_src_provider.exceptions import OutcomeUnknownError
+from airflow_src_provider.operators import durable
 from airflow_src_provider.operators.durable import Ledger
+from tests.unit.client.server import SteppedClock
 from tests.unit.fakes import FakeStore, make_context
+
+
+@pytest.fixture(autouse=True, scope="module")
+def clock() -> Iterator[SteppedClock]:
+    stepped = SteppedClock()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(durable, "time", SimpleNamespace(monotonic=stepped, sleep=stepped.sleep))
+        yield stepped
 
 
 class Died(BaseException):
