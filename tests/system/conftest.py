@@ -6,6 +6,7 @@ import contextlib
 import copy
 import json
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ from airflow_src_provider.sandbox.src.seed import DEFAULT_SEED as SRC_SEED
 from tests.system.harness import POSTGRES, SOAK, Airflow, Sandbox, postgres_database
 
 HERE = Path(__file__).parent
-GROUP, WAITS = (40, 500) if SOAK else (6, 24)
+GROUP, WAITS = (40, 500) if SOAK else (4, 16)
 POINTS = ("before", "after", "stored")
 ROTATED_TOKEN = "sandbox-sb-rotated"
 EMPTY_PROJECTS = ["waits", "lost-copy", "lost-import", *(f"{kind}-{p}" for kind in ("copy", "import") for p in POINTS)]
@@ -60,8 +61,10 @@ def seed() -> dict[str, Any]:
 
 
 @pytest.fixture(scope="session")
-def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return tmp_path_factory.mktemp("system")
+def folder() -> Iterator[Path]:
+    # Not pytest's own folder: another run of pytest on the same machine would remove it under a long one.
+    with tempfile.TemporaryDirectory(prefix="airflow-src-provider-system-", ignore_cleanup_errors=True) as name:
+        yield Path(name)
 
 
 @pytest.fixture(scope="session")
@@ -90,7 +93,7 @@ def database() -> Iterator[str]:
 
 
 @pytest.fixture(scope="session")
-def airflow(request: pytest.FixtureRequest, folder: Path, sandbox: Sandbox, database: str) -> Iterator[Airflow]:
+def airflow(folder: Path, sandbox: Sandbox, database: str) -> Iterator[Airflow]:
     env = {"SYSTEM_GROUP": str(GROUP), "SYSTEM_WAITS": str(WAITS)}
     running = Airflow(folder, HERE / "dags", env, database=database, triggerers=2)
     try:
@@ -104,8 +107,6 @@ def airflow(request: pytest.FixtureRequest, folder: Path, sandbox: Sandbox, data
         yield running
     finally:
         running.stop()
-        if request.config.getoption("verbose") > 1:
-            print(f"logs: {folder}")
 
 
 @pytest.fixture(autouse=True)

@@ -34,7 +34,7 @@ START_UP_SECONDS = 120.0
 STALLED_AFTER = 30.0 if SOAK else 12.0
 
 
-def wait_until(what: str, check: Callable[[], Any], seconds: float, every: float = 0.2) -> Any:
+def wait_until(what: str, check: Callable[[], Any], seconds: float, every: float = 0.5) -> Any:
     """Return the first true value of ``check``.
 
     :param what: what is waited for, for the error.
@@ -62,9 +62,12 @@ class Component:
         self._env = dict(env)
         self.log = folder / f"{name}.log"
         self._process: subprocess.Popen[str] | None = None
+        #: Whether it should run now.
+        self.expected = False
 
     def start(self) -> None:
         """Start it; returns at once."""
+        self.expected = True
         with self.log.open("a") as log:
             self._process = subprocess.Popen(
                 self._command,
@@ -93,12 +96,14 @@ class Component:
 
     def kill(self) -> None:
         """End it as a power cut would."""
+        self.expected = False
         self.signal(signal.SIGKILL)
         assert self._process is not None
         self._process.wait(10)
 
     def stop(self) -> None:
         """End it and its children, whatever state they are in."""
+        self.expected = False
         if self._process is not None:
             with contextlib.suppress(ProcessLookupError):
                 self.signal(signal.SIGCONT)
@@ -128,7 +133,7 @@ class Airflow:
         port = free_port()
         self.url = f"http://127.0.0.1:{port}"
         self.home = folder / "home"
-        self.database = database or f"sqlite:///{self.home}/airflow.db"
+        self.database = database or f"sqlite:///{self.home}/airflow.db?timeout=60"
         defaults = {
             "CORE__DAGS_FOLDER": str(dags),
             "CORE__EXECUTOR": "LocalExecutor",
@@ -177,16 +182,23 @@ class Airflow:
     def start(self) -> None:
         """Make the database, start everything and wait until all of it answers."""
         self.cli("db", "migrate")
+        if self.database.startswith("sqlite"):
+            # Stays with the file: readers and a writer do not lock each other out, as they would by default.
+            self.query("pragma journal_mode=wal")
         for component in self._components:
             component.start()
         wait_until("a healthy Airflow", self._healthy, START_UP_SECONDS)
         token = self._http.get(f"{self.url}/auth/token", timeout=10).json()["access_token"]
         self._http.headers["Authorization"] = f"Bearer {token}"
 
+    def check_alive(self) -> None:
+        """Check that nothing has ended by itself."""
+        for component in self._components:
+            if component.expected and not component.alive:
+                raise AssertionError(f"{component.name} ended by itself:\n{component.log.read_text()[-4000:]}")
+
     def _healthy(self) -> bool:
-        if dead := [component for component in self._components if not component.alive]:
-            last = dead[0].log.read_text()[-3000:]
-            raise AssertionError(f"{dead[0].name} ended by itself:\n{last}")
+        self.check_alive()
         with contextlib.suppress(requests.RequestException, ValueError):
             health = self._http.get(f"{self.url}/api/v2/monitor/health", timeout=5).json()
             return all(health[part]["status"] == "healthy" for part in ("scheduler", "triggerer", "dag_processor"))
@@ -272,6 +284,7 @@ class Run:
         """Wait until every task instance, and there is one, has a state."""
 
         def all_there() -> bool:
+            self.airflow.check_alive()
             found = {task["task_id"]: str(task["state"]) for task in self.tasks()}
             others = {task_id: one for task_id, one in found.items() if one != state}
             over = set(others.values()) & {"failed", "upstream_failed", "success"} or time.monotonic() > limit

@@ -101,7 +101,7 @@ with dag("waits"):
             SevenBridgesImportFilesOperator(
                 task_id=f"import_{number}",
                 volume="labuser/cohort_bucket",
-                locations=[f"run1/S{number // 4 + 1:03d}_R1.fastq.gz"],
+                locations=[f"run1/S{number // 4 + 1:04d}_R1.fastq.gz"],
                 project="labuser/waits",
             )
         else:
