@@ -128,6 +128,8 @@ class SevenBridgesSubmitTasksOperator(TaskStarter):
         ledger.put("names", len(names))
         known = {n: task for n in range(len(names)) if (task := ledger.get(f"task.{n}"))}
         gone = self.gone(list(known.values()))
+        if gone:
+            ledger.put("ended", [*(ledger.get("ended") or []), *gone])
         for number in [n for n, task in known.items() if task in gone]:
             ledger.put(f"task.{number}", None)
             del known[number]

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
 
     from airflow.sdk.definitions.context import Context
 
+    from airflow_src_provider.client.seven_bridges.bulk import BulkItem
     from airflow_src_provider.operators.durable import Ledger
 
 CREATED_FIELDS = ("id", "name", "status", "batch", "errors")
@@ -139,6 +140,17 @@ class TaskStarter(SevenBridgesOperator):
             self.log.info("The Airflow task was cleared. %s", line)
 
     def gone(self, ids: Sequence[str]) -> set[str]:
-        """Return which tasks do not exist any more."""
-        looked = self.client.tasks.get_many(ids, fields=("id",)) if ids else []
-        return {item.sent for item in looked if item.error and (item.error.status == 404 or item.error.code == MISSING)}
+        """Return which tasks do not exist any more, or were aborted, say because their time was over.
+
+        Not batches that were aborted: some of their children may have completed.
+        """
+        looked = self.client.tasks.get_many(ids, fields=("id", "status", "batch")) if ids else []
+        return {item.sent for item in looked if _is_missing(item) or _is_aborted(item.resource or {})}
+
+
+def _is_missing(item: BulkItem) -> bool:
+    return item.error is not None and (item.error.status == 404 or item.error.code == MISSING)
+
+
+def _is_aborted(task: Mapping[str, Any]) -> bool:
+    return not task.get("batch") and str(task.get("status")).upper() in ("ABORTED", "ABORTING")

@@ -129,6 +129,8 @@ class SevenBridgesSubmitTaskOperator(TaskStarter):
         known = [ledger.get(f"task.{number}") for number in range(parts)]
         gone = self.gone([task for task in known if task])
         ended = [*(ledger.get("ended") or []), *gone]
+        if gone:
+            ledger.put("ended", ended)
         for number, task in enumerate(known):
             if task in gone:
                 ledger.put(f"task.{number}", None)

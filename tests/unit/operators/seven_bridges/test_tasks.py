@@ -358,3 +358,24 @@ def test_a_refused_token_ends_it_at_once(sb: SbWorld) -> None:
     with pytest.raises(TokenRejectedError):
         sb.run(SevenBridgesSubmitTasksOperator(task_id="many", project=ARCHIVE, app=APP, tasks=tasks))
     assert sb.calls()["POST tasks"] == 1
+
+
+@both
+def test_a_retry_after_the_time_was_over_starts_the_task_again(sb: SbWorld, deferrable: bool) -> None:
+    store, more = FakeStore(), {**SINGLE, "deferrable": deferrable}
+    with pytest.raises(WaitTimeoutError):
+        sb.run(submit(sb, **more, timeout=5.0), make_context(store))
+    assert sb.run(submit(sb, **more), make_context(store, try_number=2))["status"] == "COMPLETED"
+    assert sb.effects()["tasks_created"] == 2
+
+
+def test_a_retry_starts_all_tasks_again_that_were_aborted(sb: SbWorld) -> None:
+    def many(**more: Any) -> SevenBridgesSubmitTasksOperator:
+        tasks = [{"name": f"task {n}", "inputs": {"reads": archive_ids(sb, 1)}} for n in range(3)]
+        return SevenBridgesSubmitTasksOperator(task_id="many", project=ARCHIVE, app=APP, tasks=tasks, **more)
+
+    store = FakeStore()
+    with pytest.raises(WaitTimeoutError):
+        sb.run(many(timeout=5.0), make_context(store))
+    assert sb.run(many(), make_context(store, try_number=2))["completed"] == 3
+    assert sb.effects()["tasks_created"] == 6
