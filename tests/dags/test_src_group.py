@@ -55,9 +55,24 @@ def test_it_is_paused_although_a_task_failed(
     options = f'workspace="gpu-box", poll_interval=0.2, deferrable={deferrable}'
     state, tasks = run(tmp_path, monkeypatch, options, fails=True)
     assert (state, tasks) == (
-        "failed", {"workspace.resume": "success", "workspace.train": "failed", "workspace.pause": "success"},
-    )  # fmt: skip
+        "failed",
+        {
+            "workspace.resume": "success",
+            "workspace.train": "failed",
+            "workspace.pause": "success",
+            "workspace.done": "upstream_failed",
+        },
+    )
     assert status(sandbox, "gpu-box") == "paused"
+
+
+def test_a_machine_that_cannot_be_paused_fails_the_run(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with sandbox.app.lock:
+        sandbox.state.src.world.plan("pause", outcome="failed", error="no answer from the cloud", times=100)
+    state, tasks = run(tmp_path, monkeypatch, 'workspace="gpu-box", poll_interval=0.2')
+    assert (state, tasks["workspace.train"], tasks["workspace.pause"]) == ("failed", "success", "failed")
 
 
 def test_a_machine_that_ran_before_is_left_running_if_asked(

@@ -71,7 +71,9 @@ def src_workspace(
             train(host=box["ip"], user=box["user"])
 
     The first task of the group is a setup, the last its teardown: the tasks in between run between the two, and when
-    they fail or are skipped the teardown runs all the same. A setup that fails or is killed cleans up after itself.
+    they fail or are skipped the teardown runs all the same. A setup that fails or is killed cleans up after itself. A
+    teardown that fails fails the run, because a machine may be left that costs money; ``done`` follows the tasks in
+    between, so that their failure counts as well.
 
     :param workspace: id or exact name of the workspace to resume; may be a template.
     :param create: instead of ``workspace``: arguments of :class:`SrcCreateWorkspaceOperator`.
@@ -101,5 +103,19 @@ def src_workspace(
         closed = _AFTER[after](
             task_id=after, workspace_id=_output(opened, "id"), only_if=started if leave_running else True, **options
         )
-        with closed.as_teardown(setups=opened):
+        with closed.as_teardown(setups=opened, on_failure_fail_dagrun=True):
             yield WorkspaceBox(opened, closed, group)
+        _add_leaf(closed, opened)
+
+
+def _add_leaf(closed: SrcOperator, opened: SrcOperator) -> None:
+    """Let the tasks of a group count for the run beside their teardown.
+
+    A teardown that may fail a run is the only task that Airflow looks at, where it is the only last one: a run would be
+    green although a task inside the group failed.
+    """
+    from airflow.providers.standard.operators.empty import EmptyOperator
+
+    last = [task for task in closed.upstream_list if task is not opened]
+    if last:
+        EmptyOperator(task_id="done").set_upstream(last)

@@ -32,6 +32,9 @@ def test_the_tasks_run_between_setup_and_teardown() -> None:
     assert setup.deferrable
     assert teardown.deferrable
     assert dag.get_task("after").upstream_task_ids == set()
+    assert teardown.on_failure_fail_dagrun
+    assert dag.get_task("workspace.done").upstream_task_ids == {"workspace.train", "workspace.evaluate"}
+    assert {leaf.task_id for leaf in box.group.get_leaves()} == {"workspace.done"}
 
 
 def test_two_groups_have_two_names() -> None:
@@ -46,7 +49,7 @@ def test_a_new_workspace_is_deleted_afterwards() -> None:
     arguments = {"name": "box", "collaboration": "c", "wallet": "w", "catalog_item": "i", "lifetime": 3600}
     with DAG("dag", schedule=None) as dag, src_workspace(create=arguments, src_conn_id="other") as box:
         train(host=box["ip"])
-    assert {"workspace.create", "workspace.train", "workspace.delete"} == set(dag.task_ids)
+    assert {"workspace.create", "workspace.train", "workspace.delete", "workspace.done"} == set(dag.task_ids)
     assert dag.get_task("workspace.delete").src_conn_id == "other"
 
 
