@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseSensorOperator, PokeReturnValue, conf
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from airflow.sdk.definitions.context import Context
+
+
+#: Seconds for which a worker waits inside the look before a deferral.
+FIRST_LOOK = 5.0
 
 
 class RemoteSensor(RemoteTask, BaseSensorOperator):
@@ -40,6 +45,11 @@ class RemoteSensor(RemoteTask, BaseSensorOperator):
         self.deferrable = deferrable
         self.cancel_on_kill = False
         self._progress: Progress | None = None
+
+    @cached_property
+    def client(self) -> Any:
+        """Return the service's client."""
+        return self.hook.client
 
     @property
     def poll_interval(self) -> float:  # type: ignore[override]
@@ -86,9 +96,11 @@ class RemoteSensor(RemoteTask, BaseSensorOperator):
             return super().execute(context)
         self.check()
         try:
-            event = self.wait_for(
-                self.waits_for(), trigger=self.trigger_path, deadline=time.time() + self.timeout, carry={}
-            )
+            deadline = time.time() + self.timeout
+            wait = self.waits_for()
+            # A look that cannot be had now is taken by the triggerer, later.
+            self.client = type(self.client)(self.client.session.hasty(FIRST_LOOK))
+            event = self.wait_for(wait, trigger=self.trigger_path, deadline=deadline, carry={})
             return self.execute_complete(context, event, {})
         except (AirflowFailException, AirflowSensorTimeout) as error:
             # Airflow does this by itself in the other modes and after a deferral.

@@ -174,3 +174,15 @@ def test_async_jobs(sb: SbWorld, mode: str) -> None:
 def test_bad_input(make: Any) -> None:
     with pytest.raises(InvalidInputError):
         make()
+
+
+def test_a_worker_is_no_waiting_room(sb: SbWorld) -> None:
+    task = start(sb)["task_id"]
+    maintenance = {"status": 503, "json": {"status": 503, "code": 0, "message": "maintenance"}}
+    sb.sandbox.fault(service="sb", path="bulk/tasks/get", action="status", **maintenance)
+    mark, deferrals = sb.mark(), sb.deferrals
+    sensor = SevenBridgesTaskSensor(task_id="sensor", tasks=task, deferrable=True)
+    with pytest.raises(TaskDeferred) as deferred:
+        sensor.execute(make_context())
+    assert (sb.count(mark, polls=True), sb.deferrals) == (1, deferrals)
+    assert sb.resume(sensor, deferred.value, make_context())["status"] == "COMPLETED"
