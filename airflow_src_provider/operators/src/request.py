@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_src_provider.client.src import validate
-from airflow_src_provider.exceptions import ApiError, InvalidInputError, RemoteWorkError
+from airflow_src_provider.exceptions import InvalidInputError, RemoteWorkError, ResearchCloudError
 from airflow_src_provider.operators.durable import Ledger
 from airflow_src_provider.operators.src.base import SrcOperator
 
@@ -99,8 +99,8 @@ class SrcRequestOperator(SrcOperator):
         ledger.put("sending", True)
         try:
             sent = self._send()
-        except ApiError as error:
-            if error.outcome_known:
+        except ResearchCloudError as error:
+            if getattr(error, "outcome_known", True):
                 ledger.put("sending", False)
             raise
         ledger.put("answer", sent["answer"])

@@ -82,3 +82,11 @@ def test_bad_input_is_refused_before_the_first_call(src: SrcWorld, options: dict
     with pytest.raises(InvalidInputError, match=message):
         src.run(request(**({"service": "user", "path": "users/self/"} | options)))
     assert src.sandbox.journal() == []
+
+
+def test_a_request_that_could_not_be_sent_was_not_sent(src: SrcWorld) -> None:
+    store = FakeStore()
+    with pytest.raises(InvalidInputError, match="without host"):
+        src.run(request(**{**PAUSE, "path": "workspaces/?x=1"}), make_context(store))
+    with pytest.raises(InvalidInputError, match="without host"):
+        src.run(request(**{**PAUSE, "path": "workspaces/?x=1"}), make_context(store, try_number=2))
