@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
+from airflow_src_provider.sandbox import Sandbox
 from tests.dags.conftest import EXAMPLE_DAGS
 
 
@@ -31,6 +34,13 @@ class Run:
         """Return what a task returned."""
         (instance,) = [ti for ti in self._instances if f"{ti.task_id}{_index(ti)}" == task]
         return instance.xcom_pull(task_ids=instance.task_id, map_indexes=instance.map_index)
+
+
+def be_quick(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let remote work of a Seven Bridges platform end within the first look or two."""
+    sandbox.configure(sb={"task_queued_seconds": 5.0, "task_running_seconds": 20.0, "batch_creating_seconds": 2.0})
+    for module in ("imports", "exports"):
+        monkeypatch.setattr(f"airflow_src_provider.operators.seven_bridges.{module}.SOON", 0.05)
 
 
 def _index(instance: Any) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from airflow_src_provider.sandbox import Sandbox
 from airflow_src_provider.sandbox.seven_bridges.seed import DEFAULT_SEED
-from tests.dags.runs import Run
+from tests.dags.runs import Run, be_quick
 
 SAMPLES = 60
 FILES = 2 * SAMPLES
@@ -20,8 +20,9 @@ LOOKS = ("POST bulk/storage/imports/get", "POST bulk/storage/exports/get", "POST
 
 
 @pytest.fixture(autouse=True)
-def _few_files(sandbox: Sandbox) -> None:
+def _few_files(sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave so many files that one call does not hold them."""
+    be_quick(sandbox, monkeypatch)
     seed: dict[str, Any] = copy.deepcopy(DEFAULT_SEED)
     for place in (*seed["projects"], *seed["volumes"]):
         if "fastq" in place:

@@ -109,6 +109,7 @@ def test_the_machine_is_paused_when_its_job_ends(
 
 
 def test_no_job_is_started_without_a_gpu(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sandbox.configure(src={"no_capacity_seconds": 60.0})
     run = Run("src_pause_after_job", machine="big-gpu-box")
     assert (run.state, run.tasks["workspace.resume"], run.tasks["workspace.train"]) == (
         "failed", "failed", "upstream_failed",

@@ -11,7 +11,7 @@ from airflow_src_provider.operators.seven_bridges import SevenBridgesRerunFailed
 from airflow_src_provider.sandbox import Sandbox
 from tests.dags import runs
 from tests.dags.conftest import EXAMPLE_DAGS
-from tests.dags.runs import Run
+from tests.dags.runs import Run, be_quick
 
 SAMPLES = 30
 BUNDLE = "airflow.dag_processing.bundles.local.LocalDagBundle"
@@ -19,8 +19,9 @@ PROJECT, BUCKET = "labuser/rnaseq-cohort", "labuser/cohort_bucket"
 
 
 @pytest.fixture(autouse=True)
-def _small_study(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def _small_study(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the sheet name the files of the first samples only."""
+    be_quick(sandbox, monkeypatch)
     (tmp_path / "whole_study.py").write_text((EXAMPLE_DAGS / "whole_study.py").read_text())
     lines = (EXAMPLE_DAGS / "cohort.csv").read_text().splitlines(keepends=True)
     (tmp_path / "cohort.csv").write_text("".join(lines[: 1 + 2 * SAMPLES]))
