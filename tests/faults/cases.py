@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
@@ -53,8 +54,8 @@ class Case:
     options: Callable[[Stage], dict[str, Any]]
     prepare: Callable[[Stage], None] = lambda stage: None
     switches: dict[str, Any] = field(default_factory=dict)
-    #: Whether it makes or changes something that must not happen twice.
-    acts: bool = True
+    #: Whether it gives up, and says so, rather than guess whether something happened.
+    gives_up: bool = False
 
     def maker(self, stage: Stage, deferrable: bool) -> Callable[[], BaseOperator]:
         """Return what builds the task, as each leg of it does anew."""
@@ -118,15 +119,49 @@ def _add_boxes(stage: Stage) -> None:
             stage.sandbox.state.src.world.add_workspace(f"node-{number}", status="paused")
 
 
+def run_failing_batch(stage: Stage) -> None:
+    stage.sandbox.configure(sb={"batch_failed_children": 1})
+    run_batch(stage)
+    stage.settle()
+    stage.sandbox.configure(sb={"batch_failed_children": 0})
+
+
+def start_imports(stage: Stage) -> None:
+    sb.SevenBridgesImportFilesOperator(
+        task_id="before",
+        volume="labuser/bucket",
+        prefix="run1/",
+        project="labuser/results",
+        wait_for_completion=False,
+        deferrable=False,
+    ).execute(_context())
+
+
+def make_folder(stage: Stage) -> None:
+    from airflow_src_provider.hooks.seven_bridges import SevenBridgesHook
+
+    client = SevenBridgesHook().client
+    folder = client.files.create_folder("old", project="labuser/cohort")
+    for file in files(stage)[:2]:
+        client.files.copy(file, project="labuser/cohort", name=f"copy-of-{file}")
+        client.files.move(files(stage)[-1], parent=folder["id"])
+
+
+def folders(stage: Stage) -> list[str]:
+    nodes = stage.sandbox.state.sb.store.nodes.values()
+    return [node.id for node in nodes if node.project == "labuser/cohort" and node.is_folder and node.parent]
+
+
+def add_wallet(stage: Stage) -> None:
+    with stage.sandbox.app.lock:
+        wallets = stage.sandbox.state.src.world.wallets
+        first = next(iter(wallets.values()))
+        other = dataclasses.replace(first, id="4d0b2a76-8e0a-4c3b-8f9e-1b5b7d3e6c44", name="A second wallet")
+        wallets[other.id] = other
+
+
 def workspace(stage: Stage, name: str) -> str:
     return str(stage.sandbox.state.src.world.by_name(name).id)
-
-
-def _later(stage: Stage) -> None:
-    """Let somebody else resume a machine, which takes its time."""
-    with stage.sandbox.app.lock:
-        half = stage.sandbox.state.src
-        half.edit("workspaces", workspace(stage, "gpu-box"), {"status": "running"})
 
 
 SB_CASES = [
@@ -217,7 +252,66 @@ SB_CASES = [
         sb_sensors.SevenBridgesTaskSensor,
         lambda stage: {"tasks": tasks_named(stage, "before")},
         prepare=run_task,
-        acts=False,
+    ),
+    Case(
+        "job sensor",
+        "sb",
+        sb_sensors.SevenBridgesJobSensor,
+        lambda stage: {"kind": "imports", "jobs": list(stage.sandbox.state.sb.store.jobs)},
+        prepare=start_imports,
+    ),
+    Case(
+        "delete files",
+        "sb",
+        sb.SevenBridgesDeleteFilesOperator,
+        lambda stage: {"files": files(stage)},
+    ),
+    Case(
+        "delete a folder",
+        "sb",
+        sb.SevenBridgesDeleteFilesOperator,
+        lambda stage: {"folders": folders(stage)},
+        prepare=make_folder,
+    ),
+    Case("find files", "sb", sb.SevenBridgesFindFilesOperator, lambda _: {"files": {"project": "labuser/cohort"}}),
+    Case(
+        "tasks",
+        "sb",
+        sb.SevenBridgesSubmitTasksOperator,
+        lambda stage: {
+            "project": "labuser/cohort",
+            "app": "labuser/cohort/salmon",
+            "tasks": [{"name": f"t{n}", "inputs": {"reads": [file]}} for n, file in enumerate(files(stage)[:3])],
+            "max_running": 2,
+        },
+    ),
+    Case("project", "sb", sb.SevenBridgesCreateProjectOperator, lambda _: {"name": "New study"}),
+    Case(
+        "rerun",
+        "sb",
+        sb.SevenBridgesRerunFailedTasksOperator,
+        lambda stage: {"tasks": tasks_named(stage, "before")},
+        prepare=run_failing_batch,
+    ),
+    Case(
+        "abort",
+        "sb",
+        sb.SevenBridgesAbortTaskOperator,
+        lambda stage: {"tasks": tasks_named(stage, "before")},
+        prepare=run_task,
+        switches={"task_running_seconds": 1e6},
+    ),
+    Case("platform request", "sb", sb.SevenBridgesRequestOperator, lambda _: {"path": "/user"}),
+    Case(
+        "platform effect",
+        "sb",
+        sb.SevenBridgesRequestOperator,
+        lambda stage: {
+            "path": "/projects",
+            "method": "POST",
+            "json": {"name": "Made by hand", "billing_group": next(iter(stage.sandbox.state.sb.store.billing))},
+        },
+        gives_up=True,
     ),
 ]
 SRC_CASES = [
@@ -255,7 +349,26 @@ SRC_CASES = [
         "src",
         src.SrcRequestOperator,
         lambda _: {"service": "user", "path": "users/self/"},
-        acts=False,
+    ),
+    Case(
+        "effect",
+        "src",
+        src.SrcRequestOperator,
+        lambda stage: {
+            "service": "workspace",
+            "path": f"workspaces/{workspace(stage, 'login-box')}/actions/pause/",
+            "method": "POST",
+            "data": {},
+        },
+        gives_up=True,
+    ),
+    Case("list", "src", src.SrcListWorkspacesOperator, lambda _: {"workspace": {"mine": True}}),
+    Case(
+        "wallet",
+        "src",
+        src.SrcChangeWalletOperator,
+        lambda _: {"workspace": "login-box", "wallet": "A second wallet"},
+        prepare=add_wallet,
     ),
     Case(
         "create",
@@ -275,14 +388,12 @@ SRC_CASES = [
         "src",
         src_sensors.SrcWorkspaceSensor,
         lambda stage: {"workspace_id": workspace(stage, "login-box")},
-        acts=False,
     ),
     Case(
         "capacity sensor",
         "src",
         src_sensors.SrcCapacitySensor,
         lambda _: {"workspace": "gpu-box"},
-        acts=False,
     ),
 ]
 CASES = {case.name: case for case in [*SB_CASES, *SRC_CASES]}

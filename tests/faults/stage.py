@@ -229,7 +229,7 @@ class Stage:
         return make().resume_execution(method, {"event": event}, context)
 
     def _event_of(self, deferred: TaskDeferred) -> Any:
-        path, arguments = deferred.trigger.serialize()
+        _, arguments = deferred.trigger.serialize()
         while True:
             trigger = type(deferred.trigger)(**json.loads(json.dumps(arguments)))
             try:

@@ -63,10 +63,17 @@ def _body(session: ApiSession, path: str, pairs: Pairs) -> Json:
 def _answer(session: ApiSession, path: str, pairs: Pairs) -> tuple[Json, int | None]:
     response = session.request("GET", path, params=pairs)
     body = response.json()
-    if not isinstance(body, dict) or not isinstance(body.get("items"), list):
-        raise BadAnswerError("the answer is not a list", method="GET", path=path, status=response.status)
+    entries = body.get("items") if isinstance(body, dict) else None
+    if not isinstance(entries, list) or not all(_is_whole(entry, pairs) for entry in entries):
+        # Leaving out what is not understood would lose it without anybody noticing.
+        raise BadAnswerError("the answer is not a list of objects", method="GET", path=path, status=response.status)
     total = response.headers.get("X-Total-Matching-Query", "")
     return body, int(total) if total.isdecimal() else None
+
+
+def _is_whole(entry: object, pairs: Pairs) -> bool:
+    asked = {name for key, fields in pairs if key == "fields" for name in str(fields).split(",")}
+    return isinstance(entry, dict) and ("id" not in asked or isinstance(entry.get("id"), str))
 
 
 def _objects(body: Json) -> JsonList:

@@ -80,14 +80,21 @@ def test_odd_links_mean_the_last_page(links):
 
 
 def test_objects_without_an_id_are_all_kept():
-    session = FakeSession({"items": [{"name": "x"}, {"name": "x"}, "odd", {"id": None}], "links": []})
+    session = FakeSession({"items": [{"name": "x"}, {"name": "x"}, {"id": None}], "links": []})
     assert len(list(paging.items(session, "/tasks"))) == 3
 
 
-@pytest.mark.parametrize("body", [None, [], {"results": []}, {"items": {}}])
-def test_an_answer_that_is_no_list_is_an_error(body):
+@pytest.mark.parametrize("body", [None, [], {"results": []}, {"items": {}}, {"items": [{"id": "a"}, "odd"]}])
+def test_an_answer_that_is_no_list_of_objects_is_an_error(body):
     with pytest.raises(BadAnswerError):
         list(paging.items(FakeSession(body), "/tasks"))
+
+
+@pytest.mark.parametrize("entry", [{"name": "x"}, {"id": None}, {"id": 7}])
+def test_an_entry_without_the_id_that_was_asked_for_is_not_left_out_in_silence(entry):
+    session = FakeSession({"items": [{"id": "a"}, entry], "links": []})
+    with pytest.raises(BadAnswerError):
+        list(paging.items(session, "/tasks", {"fields": "id,name"}))
 
 
 def test_repeated_filters_booleans_and_none():
