@@ -8,9 +8,9 @@ ARGS ?=
 # Never the reader's own ~/airflow.
 export AIRFLOW_HOME := $(CURDIR)/.airflow
 
-.PHONY: help install test lint types demo ui bench clean
+.PHONY: help install test soak lint types demo ui bench clean
 help:
-	@echo "make test | lint | types | demo | ui | bench | clean   (make test ARGS='-k budget' passes options on)"
+	@echo "make test | soak | lint | types | demo | ui | bench | clean   (make test ARGS='-k budget' passes options on)"
 
 install: $(READY)
 
@@ -24,6 +24,10 @@ $(READY): pyproject.toml constraints.txt
 
 test: $(READY)
 	$(BIN)/python -m pytest -n 2 --dist loadgroup $(ARGS)
+
+# The same tests in full: hundreds of waits, twenty repetitions, triggerers that stall for real. Most of an hour.
+soak: $(READY)
+	SYSTEM_TESTS=soak $(BIN)/python -m pytest tests/system $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

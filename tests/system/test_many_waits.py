@@ -59,9 +59,11 @@ def test_many_waits_of_mixed_kinds_share_their_calls(airflow: Airflow, sandbox: 
     finally:
         sandbox.set("/config", usual)
 
-    entries = sandbox.journal()
+    since = int(sandbox.journal()[-1]["n"])
+    wait_until("every kind is looked at", lambda: len(polls(sandbox, since)) == len(POLLS), 60)
+    since = int(sandbox.journal()[-1]["n"])
     time.sleep(SECONDS)
-    looked = polls(sandbox, int(entries[-1]["n"]))
+    looked = polls(sandbox, since)
     # Each triggerer has a poller of its own, and each kind is looked at once a second, 100 per call.
     rounds = len(airflow.alive_triggerers()) * (SECONDS + 3)
     for kind, waits in (("tasks", WAITS // 2), ("imports", WAITS // 4), ("workspaces", WAITS // 4)):
