@@ -425,6 +425,23 @@ def test_the_urgent_sibling_shares_no_lock_and_no_connection(server: ScriptedSer
     assert [request.connection for request in server.requests] == [1, 2]
 
 
+def test_the_hasty_sibling_raises_instead_of_waiting_for_long_and_shares_the_budget(server: ScriptedServer) -> None:
+    clock = SteppedClock()
+    session = new_session(server.url, clock, budget=new_budget(clock, limit=2))
+    hasty = session.hasty(5.0)
+    server.script(Answer(503, headers={"Retry-After": "60"}))
+    with pytest.raises(exc.ServiceUnavailableError):
+        hasty.request("GET", "look")
+    hasty.request("GET", "look")
+    with pytest.raises(exc.BudgetWaitError) as late:
+        hasty.request("GET", "look")
+    assert clock.sleeps == []
+    assert late.value.retry_after == pytest.approx(60, abs=1)
+    session.request("GET", "work")
+    assert sum(clock.sleeps) == pytest.approx(60, abs=1)
+    assert session.hasty(5.0).hasty(100.0)._max_wait == 5.0
+
+
 def test_a_forked_child_has_connections_of_its_own(server: ScriptedServer) -> None:
     session = new_session(server.url)
     session.request("GET", "parent")
