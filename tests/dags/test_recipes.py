@@ -110,9 +110,12 @@ def test_6_files_are_exported_and_stay(sandbox: Sandbox) -> None:
     volume = sandbox.state.sb.store.volumes[BUCKET]
     assert "archive/S0007/S0007_R2.fastq.gz" in volume.objects
     assert not any(node.is_alias for node in files_of(sandbox, ARCHIVE))
+    before = len(sandbox.journal())
     again = Run("recipe_6_export_files")
     assert (again.state, again.result("export")["skipped"]) == ("success", FILES)
     assert effects(sandbox)["files_exported"] == FILES
+    # A look at each sample's directory would have cost more.
+    assert calls(sandbox, before) == {"GET files": CHUNKS, "POST bulk/storage/exports/create": CHUNKS}
 
 
 def test_7_one_listing_serves_all_tasks(sandbox: Sandbox) -> None:

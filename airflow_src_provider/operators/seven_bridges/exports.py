@@ -24,6 +24,8 @@ CHUNK = 100
 #: Seconds after which most jobs are done.
 SOON = 2.0
 TAKEN = "9107"
+#: For 100 files whose locations are taken: one that starts the exports, one that finds them failed.
+CALLS_OF_A_REFUSAL = 2
 NOT_EXPORTABLE = "9006"
 #: Errors about the volume as a whole: they would meet every file alike.
 VOLUME_ERRORS = ("9002:", "9007:", "9020:", "9026:", "9027:", "9039:", "9058:", "9069:")
@@ -64,6 +66,8 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
     )
 
     _missing: Mapping[str, str] = {}
+    _wanted: Sequence[Any] = ()
+    _taken: set[str] | None = None
 
     def __init__(
         self,
@@ -113,6 +117,7 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
         ledger = self.ledger(context)
         self._look_first = ledger.may_have_acted or ledger.older("plan") is not None
         plan = ledger.plan("plan", lambda: self._plan(ledger))
+        self._wanted, self._taken = plan, None
         self.log.info("Exporting %d files to %s/%s", len(plan), self.volume, self.prefix)
         self._looked = self._look_first or len(plan) <= CHUNK
         done = ledger.each("exports", plan, self._send, self._find, CHUNK)
@@ -145,7 +150,7 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
         from airflow_src_provider.client.seven_bridges.exports import export_item
         from airflow_src_provider.client.seven_bridges.waits import ExportWait
 
-        there = self._there(plan) if self._look_first and self.if_exists == "skip" else set()
+        there = self._seen() if self._look_first and self.if_exists == "skip" else set()
         wanted = [(file, location) for file, location in plan if location not in there]
         overwrite = self.if_exists == "overwrite"
         items = [
@@ -177,6 +182,14 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
                 if seen.state == "done":
                     by_location[jobs[id_]] = {"new": True}
         return [by_location.get(location, {"there": True}) for _, location in plan]
+
+    def _seen(self) -> set[str]:
+        """Return which of all the locations hold an object, looked up once; none where being refused costs less."""
+        if self._taken is None:
+            levels = {location.rpartition("/")[0] for _, location in self._wanted}
+            worth_it = len(levels) <= CALLS_OF_A_REFUSAL * -(-len(self._wanted) // CHUNK)
+            self._taken = self._there(self._wanted) if worth_it else set()
+        return self._taken
 
     def _there(self, plan: Sequence[Any]) -> set[str]:
         from airflow_src_provider.client.seven_bridges import finders

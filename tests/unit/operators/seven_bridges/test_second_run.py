@@ -10,11 +10,12 @@ import pytest
 from airflow_src_provider.exceptions import InvalidInputError, RemoteWorkError
 from airflow_src_provider.operators.seven_bridges import (
     SevenBridgesDeleteFilesOperator,
+    SevenBridgesExportFilesOperator,
     SevenBridgesFindFilesOperator,
     SevenBridgesUpdateMetadataOperator,
 )
 from tests.unit.fakes import FakeStore, make_context
-from tests.unit.sb_world import ARCHIVE, PROJECT, SbWorld
+from tests.unit.sb_world import ARCHIVE, PROJECT, VOLUME, SbWorld
 
 QUERY = {"project": ARCHIVE}
 LABELS = {"library": "lib-1", "paired_end": None}
@@ -64,6 +65,22 @@ def test_what_is_deleted_is_not_missed(sb: SbWorld, files: Callable[[list[str]],
         assert (report["deleted"], report["failed"]) == (deleted, 0)
     assert sb.effects()["files_deleted"] == 1000
     assert sb.count(mark) <= 10
+
+
+@pytest.mark.parametrize(("location", "looks"), [("{name}", 10), ("{metadata.sample_id}/{name}", 0)])
+def test_another_run_exports_nothing_again(sb: SbWorld, location: str, looks: int) -> None:
+    sb.sandbox.configure(sb={"instant": True})
+    for exported in (1000, 0):
+        mark = sb.mark()
+        task = SevenBridgesExportFilesOperator(
+            task_id="out", files=QUERY, volume=VOLUME, prefix="out/", location=location, keep_on_platform=True
+        )
+        report = sb.run(task)
+        assert (report["exported"], report["skipped"]) == (exported, 1000 - exported)
+    assert sb.effects()["files_exported"] == 1000
+    calls = sb.calls(mark)
+    assert calls[f"GET storage/volumes/{VOLUME}/list"] == looks
+    assert sb.count(mark) <= 21
 
 
 def test_files_that_were_found_need_no_second_look(sb: SbWorld) -> None:
