@@ -36,14 +36,6 @@ SWITCHES = {
 }
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    for item in items:
-        if item.path.parent == HERE:
-            item.add_marker(pytest.mark.system)
-            # All in one process of pytest-xdist, because they share one Airflow.
-            item.add_marker(pytest.mark.xdist_group("system"))
-
-
 def seed() -> dict[str, Any]:
     """Return what the sandbox starts from: the built-in seed and more of the same."""
     sb, src = copy.deepcopy(SB_SEED), copy.deepcopy(SRC_SEED)

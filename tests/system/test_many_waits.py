@@ -5,12 +5,17 @@ from __future__ import annotations
 import time
 from collections import Counter
 
+import pytest
 import requests
 
 from tests.system.conftest import WAITS
 from tests.system.harness import Airflow, Sandbox, wait_until
 
+pytestmark = [pytest.mark.system, pytest.mark.xdist_group("system")]
+
 POLLS = {"/bulk/tasks/get": "tasks", "/storage/imports/get": "imports", "/workspaces/": "workspaces"}
+#: Four kinds.
+EACH = WAITS // 4
 HOURS = 50_000.0
 SECONDS = 6.0
 
@@ -47,12 +52,12 @@ def test_many_waits_of_mixed_kinds_share_their_calls(airflow: Airflow, sandbox: 
     slow = ("task_running_seconds", "import_running_seconds")
     usual = {name: sandbox.get("/config")["sb"][name] for name in slow}
     sandbox.set("/config", dict.fromkeys(slow, HOURS))
-    workspaces = sandbox.edit("src/add_workspaces/waits", count=WAITS, status="paused")["ids"]
+    workspaces = sandbox.edit("src/add_workspaces/waits", count=EACH, status="paused")["ids"]
     before = sandbox.effects()
     try:
         run = airflow.run(
             "waits",
-            tasks=[start_task(sandbox, number) if number % 4 == 0 else "" for number in range(WAITS)],
+            tasks=[start_task(sandbox, number) for number in range(EACH)],
             workspaces=workspaces,
         )
         run.until("deferred", 120 + 3.0 * WAITS)
@@ -64,10 +69,11 @@ def test_many_waits_of_mixed_kinds_share_their_calls(airflow: Airflow, sandbox: 
     since = int(sandbox.journal()[-1]["n"])
     time.sleep(SECONDS)
     looked = polls(sandbox, since)
-    # Each triggerer has a poller of its own, and each kind is looked at once a second, 100 per call.
+    # Each triggerer has a poller of its own, and each kind is looked at once a second, 100 per call. Workspaces are
+    # listed, and there are some more.
     rounds = len(airflow.alive_triggerers()) * (SECONDS + 3)
-    for kind, waits in (("tasks", WAITS // 2), ("imports", WAITS // 4), ("workspaces", WAITS // 4)):
-        assert 1 <= looked[kind] <= rounds * -(-waits // 100), f"{looked} in {SECONDS:g} s"
+    for kind, items in (("tasks", 2 * EACH), ("imports", EACH), ("workspaces", EACH + 30)):
+        assert 1 <= looked[kind] <= rounds * -(-items // 100), f"{looked} in {SECONDS:g} s"
     print(f"{WAITS} waits: {sum(looked.values())} calls in {SECONDS:g} s, one by one {WAITS * SECONDS:g}")
 
     sandbox.set("/clock", {"advance": 2 * HOURS})
@@ -76,6 +82,6 @@ def test_many_waits_of_mixed_kinds_share_their_calls(airflow: Airflow, sandbox: 
     run.succeeds(120 + 3.0 * WAITS)
     effects = sandbox.effects()
     effects.subtract(before)
-    assert effects["tasks_created"] == WAITS // 2, "the sensors' tasks and the batches, each once"
-    assert effects["imports_created"] == effects["files_imported"] == WAITS // 4
+    assert effects["tasks_created"] == 2 * EACH, "the sensors' tasks and the batches, each once"
+    assert effects["imports_created"] == effects["files_imported"] == EACH
     wait_until("no trigger is left", lambda: not airflow.triggers_by_triggerer(), 30)

@@ -92,10 +92,10 @@ with dag("waits"):
     for number in range(WAITS):
         # Four kinds of wait, in two services.
         if number % 4 == 0:
-            SevenBridgesTaskSensor(task_id=f"task_{number}", tasks=f"{{{{ dag_run.conf['tasks'][{number}] }}}}")
+            SevenBridgesTaskSensor(task_id=f"task_{number}", tasks=f"{{{{ dag_run.conf['tasks'][{number // 4}] }}}}")
         elif number % 4 == 1:
             SrcWorkspaceSensor(
-                task_id=f"workspace_{number}", workspace_id=f"{{{{ dag_run.conf['workspaces'][{number}] }}}}"
+                task_id=f"workspace_{number}", workspace_id=f"{{{{ dag_run.conf['workspaces'][{number // 4}] }}}}"
             )
         elif number % 4 == 2:
             SevenBridgesImportFilesOperator(
