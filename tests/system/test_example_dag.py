@@ -11,7 +11,7 @@ import pytest
 from airflow_src_provider.sandbox.seven_bridges.seed import DEFAULT_SEED
 from scripts.local_airflow import LocalAirflow, SandboxProcess, free_port
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("system")]
+pytestmark = pytest.mark.system
 
 DAG = "rnaseq_cohort"
 SAMPLES = 18

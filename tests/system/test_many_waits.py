@@ -11,7 +11,7 @@ import requests
 from tests.system.conftest import WAITS
 from tests.system.harness import Airflow, Sandbox, wait_until
 
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("system")]
+pytestmark = pytest.mark.system
 
 POLLS = {"/bulk/tasks/get": "tasks", "/storage/imports/get": "imports", "/workspaces/": "workspaces"}
 #: Four kinds.

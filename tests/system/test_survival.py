@@ -13,8 +13,8 @@ import pytest
 from tests.system.conftest import GROUP, POINTS, ROTATED_TOKEN
 from tests.system.harness import SOAK, STALLED_AFTER, Airflow, Run, Sandbox, wait_until
 
-# All in one process of pytest-xdist: they share one Airflow, and some go on where others stopped.
-pytestmark = [pytest.mark.system, pytest.mark.xdist_group("system")]
+# Never beside each other: they share one Airflow, and some go on where others stopped.
+pytestmark = pytest.mark.system
 
 REPETITIONS = range(20 if SOAK else 1)
 FOREVER = 100_000.0
