@@ -70,6 +70,7 @@ class Stage:
         self._patch = monkeypatch
         self._kills: list[tuple[int, str]] = []
         self._sent = 0
+        self._dead = False
         self._bend_clocks()
 
     # Time.
@@ -129,10 +130,10 @@ class Stage:
         def killable(adapter: Any, request: Any, **options: Any) -> Any:
             stage._sent += 1
             if (stage._sent, "before") in stage._kills:
-                raise Killed(f"before request {stage._sent}")
+                stage._die("before")
             answer = send(adapter, request, **options)
             if (stage._sent, "after") in stage._kills:
-                raise Killed(f"after request {stage._sent}")
+                stage._die("after")
             return answer
 
         patch.setattr(HTTPAdapter, "send", killable)
@@ -167,6 +168,10 @@ class Stage:
     def kill(self, request: int, moment: str) -> None:
         """Let the process that sends the n-th request from now on die ``before`` it leaves or ``after`` its answer."""
         self._kills.append((self._sent + request, moment))
+
+    def _die(self, moment: str) -> None:
+        self._dead = True
+        raise Killed(f"{moment} request {self._sent}")
 
     def effects(self) -> Counter[str]:
         """Return what was done at the services so far."""
@@ -240,6 +245,7 @@ class Stage:
 
     def _run(self, trigger: Any) -> Any:
         stage = self
+        self._dead = False
 
         class Loop(VirtualLoop):
             @property
@@ -248,6 +254,10 @@ class Stage:
 
             @virtual.setter
             def virtual(self, value: float) -> None:
+                if stage._dead:
+                    # Whatever swallowed the exception: a dead process does not go on.
+                    stage._dead = False
+                    raise Killed("the triggerer")
                 if value > getattr(self, "_virtual", value):
                     stage.sleep(value - self._virtual)
                 self._virtual = value

@@ -15,7 +15,13 @@ from typing import Any, Literal, TypeVar
 
 from airflow_src_provider.client.seven_bridges.base import Json
 from airflow_src_provider.client.seven_bridges.states import as_int
-from airflow_src_provider.exceptions import ApiError, ConnectionLostError, InvalidInputError, ServerError
+from airflow_src_provider.exceptions import (
+    ApiError,
+    BadAnswerError,
+    ConnectionLostError,
+    InvalidInputError,
+    ServerError,
+)
 
 MAX_CHUNK = 100
 """The most entries that one bulk call may carry."""
@@ -131,6 +137,19 @@ def match(sent: Sequence[T], answer: object, fits: Callable[[T, Json], bool]) ->
         else BulkItem(one, "unknown")
         for one, resource, entry in zip(sent, resources, entries, strict=True)
     ]
+
+
+def known(items: BulkItems) -> BulkItems:
+    """Return the entries of a call that only reads, if the answer says something about each.
+
+    What nothing is said about is neither there nor missing, so nothing may be concluded from it.
+
+    :raises BadAnswerError: it does not.
+    """
+    unknown = [str(item.sent) for item in items if item.status == "unknown"]
+    if unknown:
+        raise BadAnswerError(f"the answer says nothing about {len(unknown)} of {len(items)} entries: {unknown[0]} …")
+    return items
 
 
 def _resource(entry: object) -> Json | None:

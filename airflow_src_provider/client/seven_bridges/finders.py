@@ -11,6 +11,7 @@ from urllib.parse import urlencode
 
 from airflow_src_provider.client.seven_bridges import paging, states
 from airflow_src_provider.client.seven_bridges.base import Json, JsonList
+from airflow_src_provider.client.seven_bridges.bulk import known
 from airflow_src_provider.client.seven_bridges.files import is_folder
 from airflow_src_provider.client.seven_bridges.waits import files_in, output_files
 from airflow_src_provider.exceptions import NotFoundError, OutcomeUnknownError
@@ -235,7 +236,7 @@ def rerun_bodies(client: SevenBridgesClient, task_ids: Sequence[str]) -> tuple[l
     """
     done: Json = {"task_ids": [], "output_file_ids": [], "failed": [], "unfinished": [], "missing": []}
     bodies: list[Json] = []
-    for item in client.tasks.get_many(task_ids, fields=("id", *BODY_FIELDS, *RERUN_FIELDS)):
+    for item in known(client.tasks.get_many(task_ids, fields=("id", *BODY_FIELDS, *RERUN_FIELDS))):
         task = item.resource
         if task is None:
             done["missing"].append(item.sent)
@@ -254,7 +255,7 @@ def rerun_bodies(client: SevenBridgesClient, task_ids: Sequence[str]) -> tuple[l
         if failed and not task.get("batch"):
             bodies.append(_body(task))
         elif failed:
-            children = client.tasks.get_many(failed, fields=("id", *BODY_FIELDS))
+            children = known(client.tasks.get_many(failed, fields=("id", *BODY_FIELDS)))
             done["missing"] += [child.sent for child in children if child.resource is None]
             bodies += _batch_bodies(task, [child.resource for child in children if child.resource])
     return bodies, done

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_src_provider.client.seven_bridges import validate
 from airflow_src_provider.client.seven_bridges.base import Json
-from airflow_src_provider.client.seven_bridges.bulk import BulkItem
+from airflow_src_provider.client.seven_bridges.bulk import BulkItem, known
 from airflow_src_provider.client.seven_bridges.files import is_folder
 from airflow_src_provider.client.seven_bridges.waits import error_text, files_in
 from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError
@@ -200,7 +200,7 @@ def _has(file: Json, key: str) -> bool:
 
 def _by_id(client: SevenBridgesClient, ids: Sequence[str], need: Sequence[str]) -> Found:
     files, failed = [], {}
-    for item in client.files.get_many(ids, fields=("id", "type", *need)):
+    for item in known(client.files.get_many(ids, fields=("id", "type", *need))):
         if item.resource is None:
             failed[item.sent] = _reason(item)
         elif is_folder(item.resource):
@@ -229,7 +229,7 @@ def _by_name(client: SevenBridgesClient, selection: Selection, need: Sequence[st
 def _by_task(client: SevenBridgesClient, query: dict[str, Any], need: Sequence[str]) -> Found:
     files: dict[str, Json] = {}
     failed: dict[str, str] = {}
-    for item in client.tasks.get_many(query["origin_task"], fields=("id", "project", "batch", "outputs")):
+    for item in known(client.tasks.get_many(query["origin_task"], fields=("id", "project", "batch", "outputs"))):
         task = item.resource
         if task is None:
             failed[item.sent] = _reason(item)

@@ -11,7 +11,13 @@ from urllib.parse import quote
 from airflow_src_provider.client.src import validate
 from airflow_src_provider.client.src.base import PAGE_SIZE, Json, JsonList, Resource
 from airflow_src_provider.client.src.states import ACTIONS, KINDS, Status, parse_time, raw_status, status_of
-from airflow_src_provider.exceptions import BadRequestError, InvalidInputError, NotFoundError, OutcomeUnknownError
+from airflow_src_provider.exceptions import (
+    BadAnswerError,
+    BadRequestError,
+    InvalidInputError,
+    NotFoundError,
+    OutcomeUnknownError,
+)
 
 _SHOWN_CHOICES = 20
 _SENDABLE = ("create", "delete", "purge", "release", "update", "use", *ACTIONS)
@@ -75,7 +81,12 @@ class Workspaces(Resource):
 
         :raises NotFoundError: when it does not exist, or is not visible to the token's owner.
         """
-        return self._object("GET", _path(workspace_id))
+        workspace = self._object("GET", _path(workspace_id))
+        if str(workspace.get("id")).lower() == workspace_id.lower():
+            return workspace
+        raise BadAnswerError(
+            "the answer is about something else", service=self._service, method="GET", path=_path(workspace_id)
+        )
 
     def look(self, workspace_ids: Sequence[str]) -> dict[str, Json]:
         """Return workspaces by id, with the fewest calls: pages of the list, single ones, or both.

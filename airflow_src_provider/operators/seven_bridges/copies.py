@@ -146,6 +146,7 @@ class SevenBridgesCopyFilesOperator(SevenBridgesOperator):
 
     def _chosen(self, ledger: Ledger, look: bool) -> list[dict[str, Any]]:
         """Return what is to be copied: ``id``, ``name`` and ``size`` if known, ``to`` (a new name), ``folder``."""
+        from airflow_src_provider.client.seven_bridges.bulk import known
         from airflow_src_provider.client.seven_bridges.selection import literal, read
 
         plan: list[dict[str, Any]] = []
@@ -160,7 +161,7 @@ class SevenBridgesCopyFilesOperator(SevenBridgesOperator):
                 to = fill(rename, file, "rename") if isinstance(rename, str) else (rename or {}).get(file["id"])
                 plan.append({**item, "to": to} if to else item)
         folders = list(dict.fromkeys(literal(self.folders) or []))
-        for looked in self.client.files.get_many(folders, fields=("id", "name")) if folders else []:
+        for looked in known(self.client.files.get_many(folders, fields=("id", "name"))) if folders else []:
             if looked.resource is None:
                 self._missing = {**self._missing, looked.sent: "no such folder"}
                 ledger.put("missing", self._missing)
@@ -195,10 +196,11 @@ class SevenBridgesCopyFilesOperator(SevenBridgesOperator):
 
     def _find(self, items: Sequence[Any]) -> list[Any | None]:
         from airflow_src_provider.client.seven_bridges import finders
+        from airflow_src_provider.client.seven_bridges.bulk import known
 
         names = {item["id"]: item.get("to") or item.get("name") for item in items}
         unnamed = [id_ for id_, name in names.items() if not name]
-        for looked in self.client.files.get_many(unnamed, fields=("id", "name")) if unnamed else []:
+        for looked in known(self.client.files.get_many(unnamed, fields=("id", "name"))) if unnamed else []:
             names[looked.sent] = (looked.resource or {}).get("name")
         wanted = [name for name in names.values() if name]
         if self._by_job:

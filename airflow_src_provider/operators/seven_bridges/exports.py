@@ -252,12 +252,14 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
 
     def _given_up_before(self, plan: Sequence[Any], failures: Mapping[str, str]) -> list[Any]:
         """Return the files that cannot be exported because they have been, to this very location."""
+        from airflow_src_provider.client.seven_bridges.bulk import known
+
         aliases = {file: location for file, location in plan if failures.get(file, "").startswith(NOT_EXPORTABLE)}
         if self.if_exists != "skip" or not aliases:
             return []
         storages = {
             item.sent: (item.resource or {}).get("storage") or {}
-            for item in self.client.files.get_many(list(aliases), fields=("id", "storage"))
+            for item in known(self.client.files.get_many(list(aliases), fields=("id", "storage")))
         }
         return [
             (file, location)

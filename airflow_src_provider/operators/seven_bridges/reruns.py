@@ -124,11 +124,12 @@ class SevenBridgesAbortTaskOperator(SevenBridgesOperator):
 
     def submit(self, context: Context) -> dict[str, Any]:
         """Abort what runs."""
+        from airflow_src_provider.client.seven_bridges.bulk import known
         from airflow_src_provider.client.seven_bridges.waits import error_text
         from airflow_src_provider.exceptions import ApiError, BadRequestError, ForbiddenError
 
         aborted, before, failures = [], [], {}
-        for item in self.client.tasks.get_many(read_tasks(self.tasks), fields=("id", "status")):
+        for item in known(self.client.tasks.get_many(read_tasks(self.tasks), fields=("id", "status"))):
             status = str((item.resource or {}).get("status")).upper()
             if item.resource is None:
                 failures[item.sent] = error_text(item.error) if item.error else "the service gave no answer about it"

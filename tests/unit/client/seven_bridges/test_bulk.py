@@ -10,7 +10,13 @@ from hypothesis import strategies as st
 
 from airflow_src_provider.client.seven_bridges import SevenBridgesClient, bulk
 from airflow_src_provider.client.seven_bridges.bulk import BulkItem, ItemError
-from airflow_src_provider.exceptions import ConnectionLostError, ForbiddenError, InvalidInputError, ServerError
+from airflow_src_provider.exceptions import (
+    BadAnswerError,
+    ConnectionLostError,
+    ForbiddenError,
+    InvalidInputError,
+    ServerError,
+)
 from tests.unit.client.fakes import FakeSession
 
 ERROR = {"error": {"status": 404, "code": 5002, "message": "no such file", "more_info": "x"}}
@@ -86,6 +92,13 @@ def test_nothing_is_ever_claimed_that_did_not_happen(count, rng: random.Random, 
 def test_any_answer_is_survived(answer):
     for shape in (answer, {"items": answer}, {"items": [answer]}, {"items": [{"error": answer}]}):
         assert len(bulk.match(["a"], shape, fits)) == 1
+
+
+def test_nothing_is_concluded_from_an_answer_that_says_nothing():
+    items = bulk.match(["a", "b"], {"items": [{"resource": {"id": "a"}}]}, lambda one, there: there["id"] == one)
+    assert bulk.known(items[:1]) == items[:1]
+    with pytest.raises(BadAnswerError, match=r"1 of 2 entries: b"):
+        bulk.known(items)
 
 
 @pytest.mark.parametrize(
