@@ -1,4 +1,4 @@
-"""What becomes of a task on a Seven Bridges platform when single items of it fail; for operators and sensors."""
+"""What becomes of a task when single items of it fail, and what operators and sensors of Seven Bridges share."""
 
 from __future__ import annotations
 
