@@ -25,16 +25,22 @@ class InvalidInputError(ResearchCloudError, ValueError):
     """
 
     def __init__(self, parameter: str, value: object, allowed: str) -> None:
-        shown = repr(value)
-        if len(shown) > 200:
-            shown = f"{shown[:197]}..."
-        super().__init__(f"{parameter}={shown} is not usable: {allowed}")
+        super().__init__(f"{parameter}={_shown(value)} is not usable: {allowed}")
         self.parameter = parameter
         self.value = value
         self.allowed = allowed
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.parameter, self.value, self.allowed)
+
+
+def _shown(value: object) -> str:
+    try:
+        shown = repr(value)
+    except Exception:
+        # Nested too deeply, a number of too many digits, or an object that fails: still a refusal, not a crash.
+        shown = f"<{type(value).__name__}>"
+    return shown if len(shown) <= 200 else f"{shown[:197]}..."
 
 
 class InvalidInputsError(InvalidInputError):

@@ -1,6 +1,7 @@
 """Airflow's environment for every test, set before anything imports Airflow."""
 
 import atexit
+import gc
 import os
 import shutil
 import tempfile
@@ -22,3 +23,9 @@ os.environ |= {
 # A first call that imports something is slow, which is no defect; in CI a red run must be repeatable.
 settings.register_profile("project", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("project")
+
+
+def pytest_collection_finish() -> None:
+    # Airflow stays for good; to go through all of it again and again takes the collector longer than most tests take.
+    gc.collect()
+    gc.freeze()

@@ -3,12 +3,13 @@
 Two parts work together. The *log* (see :mod:`~airflow_src_provider.client.stores`) admits no more requests per window
 than the service allows. The *gate* is one moment shared by all: nobody sends before it. It closes when the server says
 that the allowance is nearly gone, or has refused a request; so requests that others make with the same token are
-respected too.
+respected too. What refusals teach about those is in :mod:`~airflow_src_provider.client.learning`.
+
+When the budget is short, looks at remote work yield to the requests that do something.
 """
 
 from __future__ import annotations
 
-import email.utils
 import hashlib
 import logging
 import os
@@ -16,6 +17,7 @@ import random
 import tempfile
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import astuple, dataclass, field
 from pathlib import Path
@@ -24,16 +26,25 @@ from urllib.parse import urlsplit
 
 from airflow_src_provider.client.filestore import FileStore
 from airflow_src_provider.client.forks import renew_after_fork
+from airflow_src_provider.client.learning import Ceiling
+from airflow_src_provider.client.rate_headers import integer, retry_after, until_reset
 from airflow_src_provider.client.redaction import HIDDEN
-from airflow_src_provider.client.stores import MemoryStore, RedisStore, Store, StoreDownError
+from airflow_src_provider.client.stores import (
+    MemoryStore,
+    RedisStore,
+    Store,
+    StoreDownError,
+    held_back,
+    reserve_for_work,
+)
 from airflow_src_provider.exceptions import BudgetWaitError, InvalidInputError
 
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
 
-FALLBACK_SHARE = 0.1
 STORE_RETRY = 5.0
+ON_THEIR_WAY = 8
 QUIET_WAIT = 2.0
 MAX_SILENCE = 600.0
 
@@ -94,7 +105,7 @@ class BudgetSettings:
         """Build the store. Nothing is touched or connected before its first use."""
         window = self.window + self.margin
         if self.store:
-            return RedisStore(self.store, self.name(token), self.allowed, window)
+            return RedisStore(self.store, self.name(token), self.allowed, window, self.limit)
         directory = self.directory or Path(tempfile.gettempdir()) / f"airflow-src-provider-{os.getuid()}"
         return FileStore(directory, self.name(token), self.allowed, window)
 
@@ -124,14 +135,19 @@ class Budget:
         self._store_down_until = 0.0
         self._refusals = 0
         self._silent_until = float("-inf")
-        self.waited = 0.0
+        self._ceiling = Ceiling(settings.allowed, settings.window, clock)
+        self._yields_until = float("inf")
+        self._competes_until = float("-inf")
         renew_after_fork(self)
         self.renew_after_fork()
 
     def renew_after_fork(self) -> None:
         self._turn = threading.Lock()
+        self._yielding_turn = threading.Lock()
         self._turn_ends = float("-inf")
         self._fallback: Store | None = None
+        self._alone_since = float("-inf")
+        self._sent: deque[float] = deque(maxlen=self._alone)
 
     def __repr__(self) -> str:
         return f"<Budget {self.settings.origin} {self.settings.allowed} per {self.settings.window:g} s>"
@@ -142,27 +158,39 @@ class Budget:
 
     @property
     def reserve(self) -> int:
-        """Requests that the server must have left; below it everybody waits for the next window."""
-        return self.settings.limit // 100
+        """Requests that the server must have left; below it everybody waits for the next window.
 
-    def acquire(self, timeout: float | None = None) -> float:
+        Its word is as old as the requests that are on their way, so there is room for some of those.
+        """
+        return max(self.settings.limit // 100, min(ON_THEIR_WAY, self.settings.limit // 25))
+
+    @property
+    def _alone(self) -> int:
+        """Requests per window that one process may send while it knows nothing of the others."""
+        return self.settings.allowed - held_back(self.settings.allowed)
+
+    def acquire(self, timeout: float | None = None, yields: bool = False) -> float:
         """Wait until one request may be sent.
 
         :param timeout: longest wait in seconds; ``None`` waits as long as it takes.
+        :param yields: leave the last tenth of the allowance to others, for a window at most: of every two windows in
+            which the budget is short, the callers that yield compete in one like everybody else.
         :return: seconds waited.
         :raises BudgetWaitError: the wait would be longer than ``timeout``; nothing was recorded.
         """
         start = self._clock()
-        # One waiter per process: the others queue here instead of asking the store in a herd.
-        if not self._turn.acquire(timeout=-1 if timeout is None else min(max(0.0, timeout), threading.TIMEOUT_MAX)):
+        # One waiter per process: the others queue here instead of asking the store in a herd. Those who yield queue
+        # apart, so that nobody is behind them.
+        turn = self._yielding_turn if yields else self._turn
+        if not turn.acquire(timeout=-1 if timeout is None else min(max(0.0, timeout), threading.TIMEOUT_MAX)):
             raise self._too_long(max(0.0, self._turn_ends - self._clock()), "other threads wait for it too")
         try:
             told = False
             while True:
-                pause, reason = self._step()
+                pause, reason = self._using_store(lambda store: self._step(store, yields))
                 now = self._clock()
                 if not pause:
-                    self.waited += now - start
+                    self._sent.append(now)
                     return now - start
                 if timeout is not None and now - start + pause > timeout:
                     raise self._too_long(pause, reason)
@@ -178,7 +206,7 @@ class Budget:
                 self._turn_ends = now + pause
                 self._sleep(pause)
         finally:
-            self._turn.release()
+            turn.release()
 
     def _too_long(self, pause: float, reason: str) -> BudgetWaitError:
         return BudgetWaitError(
@@ -187,31 +215,45 @@ class Budget:
             retry_after=pause,
         )
 
-    def _step(self) -> tuple[float, str]:
-        return self._using_store(self._step_in)
-
-    def _step_in(self, store: Store) -> tuple[float, str]:
+    def _step(self, store: Store, yields: bool) -> tuple[float, str]:
         closed = store.gate()
         if closed > 0:
             # Spread the first requests after the gate opens, so that processes do not wake as a herd.
             return closed + random.uniform(0.0, min(0.5, closed / 20) + 0.05), "the service asked for silence"
-        pause = store.try_acquire()
+        limit, window = store.limit, self.settings.window
+        most = min(limit, self._ceiling.now(store))
+        yields = yields and not self._competes()
+        pause = store.try_acquire(most - reserve_for_work(most) if yields else most)
         if not pause:
+            if yields:
+                self._yields_until = float("inf")
             return 0.0, ""
-        allowed, window = self.settings.allowed, self.settings.window
-        return (
-            pause + random.uniform(0.001, 0.006),
-            f"the {allowed} requests per {window:g} s of this token are used up",
-        )
+        if yields:
+            now = self._clock()
+            self._yields_until = min(self._yields_until, now + window)
+            pause = max(0.0, min(pause, self._yields_until - now))
+            reason = f"the last of the {most} requests per {window:g} s of this token are left to those who submit"
+        elif most < limit:
+            reason = f"others use this token too and leave {most} requests per {window:g} s, which are used up"
+        else:
+            reason = f"the {limit} requests per {window:g} s of this token are used up"
+        return pause + random.uniform(0.001, 0.006), reason
+
+    def _competes(self) -> bool:
+        """Tell whether those who yield have done so for a window; then they compete for a window."""
+        now = self._clock()
+        if now >= self._yields_until:
+            self._yields_until = float("inf")
+            self._competes_until = now + self.settings.window
+        return now < self._competes_until
 
     def _using_store(self, use: Callable[[Store], T]) -> T:
         fallback = self._fallback
         started = self._clock()
         if fallback is None or started >= self._store_down_until:
             try:
-                if fallback is not None and (silence := fallback.gate()):
-                    # What the service asked for meanwhile holds for everybody.
-                    self._store.close_gate(silence)
+                if fallback is not None:
+                    self._report(fallback)
                 result = use(self._store)
             except StoreDownError as error:
                 now = self._clock()
@@ -226,16 +268,26 @@ class Budget:
                 return result
         return use(fallback)
 
+    def _report(self, fallback: Store) -> None:
+        """Tell the store what happened while it was away: what was sent, and what the service asked for."""
+        if silence := fallback.gate():
+            self._store.close_gate(silence)
+        since = max(self._alone_since, self._clock() - self.settings.window - self.settings.margin)
+        self._store.record(sum(moment >= since for moment in tuple(self._sent)))
+        self._alone_since = self._clock()
+
     def _fall_back(self, error: StoreDownError) -> Store:
-        own = max(1, int(self.settings.allowed * FALLBACK_SHARE))
         log.warning(
             "The shared request budget cannot be used (%s): until it is back, this process sends at most %d requests "
             "per %g s.",
             error,
-            own,
+            self._alone,
             self.settings.window,
         )
-        self._fallback = MemoryStore(own, self.settings.window + self.settings.margin, self._clock)
+        self._alone_since = self._clock()
+        # What this process has sent in the running window counts here too.
+        window = self.settings.window + self.settings.margin
+        self._fallback = MemoryStore(self._alone, window, self._clock, tuple(self._sent))
         return self._fallback
 
     def observe(self, status: int, headers: Mapping[str, str]) -> None:
@@ -244,19 +296,22 @@ class Budget:
         :param status: HTTP status of the answer.
         :param headers: its headers, in a case-insensitive mapping.
         """
-        remaining = _integer(headers.get("X-RateLimit-Remaining"))
-        limit = _integer(headers.get("X-RateLimit-Limit"))
+        remaining = integer(headers.get("X-RateLimit-Remaining"))
+        limit = integer(headers.get("X-RateLimit-Limit"))
         # A gateway that reports a quota here, and has none, sends a limit of -1 or 0 and numbers without meaning.
         about_rate = remaining is not None and limit is not None and limit > 0
         if status == 429:
             pause = retry_after(headers)
-            if pause is None and about_rate:
-                pause = self._until_reset(headers)
+            if about_rate:
+                pause = until_reset(headers, self.settings.longest_silence) if pause is None else pause
+            else:
+                # A service that never says how much is left shows it by refusing.
+                self._using_store(self._ceiling.lower)
             self._refused(self.settings.window if pause is None else pause)
             return
         self._refusals = 0
         if about_rate and remaining is not None and remaining <= self.reserve:
-            pause = self._until_reset(headers)
+            pause = until_reset(headers, self.settings.longest_silence)
             if pause:
                 self._close_gate(pause)
 
@@ -282,26 +337,13 @@ class Budget:
         self._using_store(lambda store: store.close_gate(seconds))
         return seconds
 
-    def _until_reset(self, headers: Mapping[str, str]) -> float | None:
-        """Seconds until the window ends, by the server's own clock; ``None`` when that makes no sense."""
-        reset = _number(headers.get("X-RateLimit-Reset"))
-        if reset is None:
-            return None
-        if reset > 1e11:
-            reset /= 1000
-        date = _http_date(headers.get("Date"))
-        # The Date header has whole seconds only.
-        left = reset - date + 1.0 if date is not None else reset - time.time()
-        if not -5 <= left <= self.settings.longest_silence:
-            return None
-        return max(0.0, left)
-
     def used(self) -> int:
         """Return how many requests of the running window are on record."""
         return self._using_store(lambda store: store.used())
 
 
 _budgets: dict[tuple[object, ...], Budget] = {}
+_rates: dict[str, tuple[int, float]] = {}
 
 
 def open_budget(settings: BudgetSettings, token: str) -> Budget:
@@ -311,20 +353,19 @@ def open_budget(settings: BudgetSettings, token: str) -> Budget:
     :param token: the token.
     """
     # Keys of built-in types only: setdefault is then atomic, and needs no lock that a fork could leave taken.
-    key = (*astuple(settings), settings.name(token))
+    name = settings.name(token)
+    key = (*astuple(settings), name)
+    if key not in _budgets:
+        rate = (settings.limit, settings.window)
+        if (other := _rates.setdefault(name, rate)) != rate:
+            log.warning(
+                "One token of %s is used with different allowances, %d requests per %g s and %d per %g s: give all "
+                "connections that hold it the same rate_limit and rate_window, or more may be sent than is allowed.",
+                settings.origin,
+                *other,
+                *rate,
+            )
     return _budgets.get(key) or _budgets.setdefault(key, Budget(settings, token))
-
-
-def retry_after(headers: Mapping[str, str]) -> float | None:
-    """Read ``Retry-After`` as seconds, whether it was sent as seconds or as a date."""
-    raw = headers.get("Retry-After")
-    seconds = _number(raw)
-    if seconds is None:
-        date = _http_date(raw)
-        if date is None:
-            return None
-        seconds = date - (_http_date(headers.get("Date")) or time.time())
-    return min(max(0.0, seconds), 86400.0)
 
 
 def _is_redis_url(url: str) -> bool:
@@ -333,28 +374,6 @@ def _is_redis_url(url: str) -> bool:
         return parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
     except ValueError:
         return False
-
-
-def _number(raw: str | None) -> float | None:
-    try:
-        value = float(raw) if raw is not None else None
-    except ValueError:
-        return None
-    return value if value is not None and abs(value) < 1e15 else None
-
-
-def _integer(raw: str | None) -> int | None:
-    value = _number(raw)
-    return None if value is None else int(value)
-
-
-def _http_date(raw: str | None) -> float | None:
-    if not raw:
-        return None
-    try:
-        return email.utils.parsedate_to_datetime(raw).timestamp()
-    except (ValueError, TypeError, OverflowError, OSError):
-        return None
 
 
 def _clock_time(seconds_from_now: float) -> str:

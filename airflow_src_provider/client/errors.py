@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from airflow_src_provider import exceptions as exc
-from airflow_src_provider.client.budget import retry_after
+from airflow_src_provider.client.rate_headers import retry_after
 
 _BY_STATUS: dict[int, type[exc.ApiError]] = {
     401: exc.TokenRejectedError,

@@ -14,12 +14,13 @@ from typing import Any, TypeVar
 
 from airflow_src_provider.client.forks import renew_after_fork
 from airflow_src_provider.client.locks import LockTimeoutError, ProcessLock
-from airflow_src_provider.client.stores import StoreDownError, bounded, milliseconds
+from airflow_src_provider.client.stores import StoreDownError, bounded, held_back, milliseconds, warn_lost
 
 LOCK_TIMEOUT = 5.0
 LEAK_EVERY = 10.0
 KEEP_ROWS_MS = 600_000
 MAX_GATE = 900.0
+MAX_LEARNED = 1e6
 
 T = TypeVar("T")
 # What a forked child got from its parent: closing it there could disturb the parent's files.
@@ -31,7 +32,7 @@ class _Log:
     bucket: Any
     connection: sqlite3.Connection
     lock: ProcessLock
-    inodes: tuple[int, int]
+    inodes: tuple[int, ...]
     leaked_at: float = 0.0
 
 
@@ -61,12 +62,14 @@ class FileStore:
         self._directory = Path(directory)
         self._path = self._directory / f"{base}.sqlite"
         self._gate_path = self._directory / f"{base}.gate"
+        self._learned_path = self._directory / f"{base}.learned"
         self._lock_path = self._directory / f"{base}.lock"
-        self._limit = limit
+        self.limit = limit
         self._window = window
         self._clock = clock
         self._lock_timeout = lock_timeout
         self._log: _Log | None = None
+        self._known_at = float("-inf")
         self._open_lock = threading.Lock()
         renew_after_fork(self)
 
@@ -90,11 +93,14 @@ class FileStore:
             raise StoreDownError(f"{self._path}: {error}") from error
 
     def _is_current(self, log: _Log) -> bool:
-        # A cleaner of temporary files may have removed them, and another process made new ones.
+        # A cleaner of temporary files may have removed them, one by one, and another process made new ones meanwhile.
         try:
-            return (os.stat(self._path).st_ino, os.stat(self._lock_path).st_ino) == log.inodes
+            return self._inodes() == log.inodes
         except FileNotFoundError:
             return False
+
+    def _inodes(self) -> tuple[int, ...]:
+        return tuple(os.stat(path).st_ino for path in (self._path, f"{self._path}-wal", self._lock_path))
 
     def _drop(self) -> None:
         with self._open_lock:
@@ -121,10 +127,28 @@ class FileStore:
             lock = ProcessLock(self._lock_path, timeout=self._lock_timeout)
             with lock:
                 connection = self._connect()
-                inodes = (os.stat(self._path).st_ino, lock.inode)
-            bucket = MonotonicBucket([Rate(self._limit, milliseconds(self._window))], connection, "sent", lock=lock)
-            self._log = _Log(bucket, connection, lock, inodes)
+                inodes = (*self._inodes()[:-1], lock.inode)
+                bucket = MonotonicBucket([Rate(self.limit, milliseconds(self._window))], connection, "sent", lock=lock)
+                before, self._log = self._log, _Log(bucket, connection, lock, inodes)
+                # Whoever comes first may have sent nothing for a while, and yet it knows that there was another log.
+                replaced = before is not None and before.inodes[0] != inodes[0] and self._is_young(self._log)
+                if replaced or self._is_lost(self._log):
+                    self._known_at = float("-inf")
+                    warn_lost(str(self._path), self._window)
+                    self._record(self._log, self.limit, held_back(self.limit))
             return self._log
+
+    def _is_young(self, log: _Log) -> bool:
+        """Tell whether the log may have begun within the running window."""
+        query = "SELECT 1 FROM sent WHERE item_timestamp < ? LIMIT 1"
+        return log.connection.execute(query, (log.bucket.now() - milliseconds(self._window),)).fetchone() is None
+
+    def _is_lost(self, log: _Log) -> bool:
+        """Tell whether the log lacks an entry of the running window that this process knows of."""
+        if self._known_at < log.bucket.now() - milliseconds(self._window):
+            return False
+        query = "SELECT 1 FROM sent WHERE item_timestamp = ?"
+        return log.connection.execute(query, (self._known_at,)).fetchone() is None
 
     def _create(self, path: Path) -> None:
         try:
@@ -165,14 +189,19 @@ class FileStore:
             raise
         return connection
 
-    def try_acquire(self) -> float:
+    def try_acquire(self, most: int | None = None) -> float:
         from pyrate_limiter import RateItem
 
         def attempt(log: _Log) -> float:
             # Read under the lock: time lost waiting for it must count as time before the request.
             item = RateItem("r", log.bucket.now())
+            self._set_most(log, self.limit if most is None else most)
             if not log.bucket.put(item):
+                # Whoever is refused knows of an entry too, and perhaps of a later one than its own.
+                newest = log.bucket.peek(0)
+                self._known_at = max(self._known_at, newest.timestamp if newest else 0)
                 return bounded(log.bucket.waiting(item), self._window)
+            self._known_at = item.timestamp
             if item.timestamp / 1000 - log.leaked_at > LEAK_EVERY:
                 log.leaked_at = item.timestamp / 1000
                 # Others may count over a longer window in the same file.
@@ -181,31 +210,72 @@ class FileStore:
 
         return self._using(attempt)
 
+    def _set_most(self, log: _Log, most: int) -> None:
+        from pyrate_limiter import Rate
+
+        if log.bucket.rates[0].limit != most:
+            log.bucket.rates = [Rate(most, milliseconds(self._window))]
+
+    def record(self, number: int) -> None:
+        self._using(lambda log: self._record(log, number, self.limit))
+
+    def _record(self, log: _Log, number: int, most: int) -> None:
+        from pyrate_limiter import RateItem
+
+        number = min(number, most - self._count(log))
+        if number > 0:
+            self._set_most(log, self.limit)
+            log.bucket.put(RateItem("r", log.bucket.now(), weight=number))
+
     def gate(self) -> float:
+        return self._left(self._gate_path, 2 * self._window + MAX_GATE)
+
+    def _left(self, path: Path, most: float) -> float:
+        """Return the seconds until the moment that a file carries as its time of change."""
         try:
-            until = os.stat(self._gate_path).st_mtime_ns / 1e9
+            until = os.stat(path).st_mtime_ns / 1e9
         except OSError:
             return 0.0
         left = until - self._clock()
         # A fresh file carries the wall clock, which is far in the monotonic clock's future.
-        return left if 0.0 < left <= 2 * self._window + MAX_GATE else 0.0
+        return left if 0.0 < left <= most else 0.0
+
+    def _keep(self, path: Path, seconds: float, text: str = "") -> None:
+        """Put a file in place that carries as its time of change the moment until which it holds."""
+        # A new one each time: the time of a file can be set by its owner only, and the next one may be another user.
+        fresh = path.with_suffix(".new")
+        fresh.unlink(missing_ok=True)
+        self._create(fresh)
+        fresh.write_text(text)
+        until = int((self._clock() + seconds) * 1e9)
+        os.utime(fresh, ns=(until, until))
+        fresh.replace(path)
 
     def close_gate(self, seconds: float) -> None:
         def close(_: _Log) -> None:
             if seconds > self.gate():
-                until = int((self._clock() + seconds) * 1e9)
-                self._create(self._gate_path)
-                os.utime(self._gate_path, ns=(until, until))
+                self._keep(self._gate_path, seconds)
 
         self._using(close)
 
-    def used(self) -> int:
-        def count(log: _Log) -> int:
-            start = log.bucket.now() - milliseconds(self._window)
-            row = log.connection.execute("SELECT COUNT(*) FROM sent WHERE item_timestamp >= ?", (start,)).fetchone()
-            return int(row[0])
+    def learn(self, number: int, seconds: float) -> None:
+        self._using(lambda _: self._keep(self._learned_path, seconds, f"{number}"))
 
-        return self._using(count)
+    def learned(self) -> tuple[int, float] | None:
+        left = self._left(self._learned_path, MAX_LEARNED)
+        try:
+            return (int(self._learned_path.read_text()), left) if left else None
+        except (OSError, ValueError):
+            # Somebody has removed it.
+            return None
+
+    def used(self) -> int:
+        return self._using(self._count)
+
+    def _count(self, log: _Log) -> int:
+        start = log.bucket.now() - milliseconds(self._window)
+        row = log.connection.execute("SELECT COUNT(*) FROM sent WHERE item_timestamp >= ?", (start,)).fetchone()
+        return int(row[0])
 
 
 def _boot_id() -> str:

@@ -11,12 +11,9 @@ import json as jsonlib
 import logging
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from functools import cache
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
-from urllib.parse import unquote, urlsplit
 
 import requests
 
@@ -25,30 +22,20 @@ from airflow_src_provider.client import transport
 from airflow_src_provider.client.budget import Budget
 from airflow_src_provider.client.errors import error_from_answer
 from airflow_src_provider.client.forks import renew_after_fork
-from airflow_src_provider.client.redaction import HIDDEN, TokenAuth, check_base_url, check_token
+from airflow_src_provider.client.metrics import Meter, Observer, WaitedFor
+from airflow_src_provider.client.prepare import Params, origin, prepare, user_agent
+from airflow_src_provider.client.redaction import HIDDEN, TokenAuth, check_base_url, check_token, without_credentials
 from airflow_src_provider.client.retry import ATTEMPTS, retry
 from airflow_src_provider.client.stores import UnlimitedStore
 
 log = logging.getLogger(__name__)
 
-Params = Mapping[str, Any] | Sequence[tuple[str, Any]]
-
 CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 30.0
 MAX_WAIT = 900.0
 IDLE = 15.0
-MAX_URL_LENGTH = 6000
 REPEATABLE = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
 _UNREAD = object()
-
-
-@cache
-def _user_agent() -> str:
-    try:
-        own = version("airflow-src-provider")
-    except PackageNotFoundError:
-        own = "unknown"
-    return f"airflow-src-provider/{own} requests/{requests.__version__}"
 
 
 class ApiResponse:
@@ -98,6 +85,7 @@ class ApiSession:
     :param max_wait: seconds that one request may spend waiting for budget, queue, maintenance and retries; default 900.
     :param certain_503: codes of a 503 after which an effect was certainly not processed; ``None`` means any 503.
     :param refresh_token: reads the token anew after it was refused; called at most once per request.
+    :param observer: takes measurements; default: nobody does.
     :raises InvalidInputError: an unusable token or base URL.
     """
 
@@ -117,23 +105,24 @@ class ApiSession:
         max_wait: float = MAX_WAIT,
         certain_503: frozenset[int] | None = None,
         refresh_token: Callable[[], str] | None = None,
+        observer: Observer | None = None,
         sleep: Callable[[float], None] = time.sleep,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._base_urls = {name: check_base_url(url, name) for name, url in base_urls.items()}
-        origins = {_origin(url) for url in self._base_urls.values()}
-        self._auth = TokenAuth(token_header, check_token(token), origins)
-        self._budget = budget
+        origins = {origin(url) for url in self._base_urls.values()}
+        self._account = _Account(TokenAuth(token_header, check_token(token), origins), budget)
         self._service_name = service_name
         self._timeouts = (connect_timeout, read_timeout)
         self._max_wait = max_wait
         self._certain_503 = certain_503
         self._refresh_token = refresh_token
+        self._meter = Meter(observer, clock)
         self._sleep = sleep
         self._clock = clock
         self.calls = 0
         self._headers = {
-            "User-Agent": _user_agent(),
+            "User-Agent": user_agent(),
             "Accept": "application/json",
             "Accept-Encoding": "gzip, deflate",
             **(headers or {}),
@@ -156,11 +145,17 @@ class ApiSession:
 
     #: Whether it belongs to a process that is being ended, so that there is no time to try again later.
     ending = False
+    #: Whether it leaves the last of the budget to others.
+    yields = False
 
     @property
     def budget(self) -> Budget:
         """Return the request budget of the token."""
-        return self._budget
+        return self._account.budget
+
+    @property
+    def _auth(self) -> TokenAuth:
+        return self._account.auth
 
     def base_url(self, service: str = "") -> str:
         """Return the base URL of a service."""
@@ -174,15 +169,16 @@ class ApiSession:
         """Return a sibling for the last calls of a process that is being ended.
 
         It shares no lock and no connection with this session, sends each request once, and does not wait for the
-        budget.
+        budget. It is not measured: whoever takes measurements may have locks too.
 
         :param within: seconds that a request may take.
         """
         sibling = copy.copy(self)
-        sibling._budget = Budget(self._budget.settings, "", store=UnlimitedStore())
+        sibling._account = _Account(self._auth, Budget(self.budget.settings, "", store=UnlimitedStore()))
         sibling._timeouts = (within, within)
         sibling._max_wait = 0.0
         sibling._refresh_token = None
+        sibling._meter = Meter()
         sibling.ending = True
         sibling.renew_after_fork()
         renew_after_fork(sibling)
@@ -199,6 +195,15 @@ class ApiSession:
         sibling._max_wait = min(self._max_wait, max_wait)
         sibling.renew_after_fork()
         renew_after_fork(sibling)
+        return sibling
+
+    def yielding(self, max_wait: float) -> ApiSession:
+        """Return a hasty sibling for looks, which leave the last of the budget to requests that do something.
+
+        :param max_wait: seconds that one request may spend waiting, if that is less than this session's.
+        """
+        sibling = self.hasty(max_wait)
+        sibling.yields = True
         return sibling
 
     def request(
@@ -246,55 +251,46 @@ class ApiSession:
             nonlocal refreshed
             try:
                 return self._attempt(call)
-            except exc.TokenRejectedError:
+            except exc.TokenRejectedError as error:
                 if refreshed or not self._adopt_new_token(call.prepared):
                     raise
                 refreshed = True
+                self._meter.again(error)
             return self._attempt(call)
 
-        return retry(attempt, call.deadline, self._sleep, self._clock, attempts)
+        return retry(attempt, call.deadline, self._sleep, self._clock, attempts, self._meter.again)
 
     def _prepare(
         self, method: str, path: str, service: str, params: Params | None, json: Any
     ) -> requests.PreparedRequest:
         if service not in self._base_urls:
             raise exc.InvalidInputError("service", service, f"one of {sorted(self._base_urls)}")
-        if not _is_below(path):
-            raise exc.InvalidInputError(
-                "path", path, "a path below the service's base URL, without host, query, fragment or dot segments"
-            )
-        pairs = params.items() if isinstance(params, Mapping) else params or ()
-        prepared = requests.PreparedRequest()
-        try:
-            prepared.prepare(
-                method,
-                self._base_urls[service] + path.lstrip("/"),
-                headers=self._headers,
-                params=[(key, _query_value(value)) for key, value in pairs if value is not None],
-                json=json,
-                auth=self._auth,
-            )
-        except (requests.RequestException, TypeError, ValueError) as error:
-            problem = f"{type(error).__name__}: {error}"
-        else:
-            length = len(prepared.url or "")
-            if length <= MAX_URL_LENGTH:
-                return prepared
-            # Beyond this length the platform answers as if it were under maintenance.
-            raise exc.InvalidInputError(
-                "params", f"a URL of {length} characters", f"at most {MAX_URL_LENGTH} characters"
-            )
-        raise exc.InvalidInputError("request", problem, "headers, query and body that can be sent as HTTP and JSON")
+        base_url = self._base_urls[service]
+        return prepare(method, base_url, path, params=params, json=json, headers=self._headers, auth=self._auth)
 
     def _attempt(self, call: _Call) -> ApiResponse:
         if not self.ending:
-            self._budget.acquire(max(0.0, call.deadline - self._clock()))
+            self._wait_for_turn(call)
         self._count(call.repeatable)
+        sent = self._clock()
         outcome = self._send(call)
+        if isinstance(outcome, ApiResponse | exc.ApiError):
+            self._meter.answered(call.prepared.method or "", outcome.status, self._clock() - sent)
+        self._meter.look_at(self.budget)
+        call.refused = isinstance(outcome, exc.RateLimitError)
         if isinstance(outcome, ApiResponse):
             return outcome
         # Raised here, outside of any except block and away from the answer: both could hold the token.
         raise self._final(outcome, call.repeatable)
+
+    def _wait_for_turn(self, call: _Call) -> None:
+        try:
+            waited = self.budget.acquire(max(0.0, call.deadline - self._clock()), self.yields)
+        except exc.BudgetWaitError:
+            self._meter.postponed()
+            raise
+        reason = WaitedFor.REFUSED if call.refused else WaitedFor.LOOK if self.yields else WaitedFor.TURN
+        self._meter.waited(waited, reason)
 
     def _send(self, call: _Call) -> ApiResponse | exc.ResearchCloudError:
         where: dict[str, Any] = {
@@ -313,17 +309,17 @@ class ApiSession:
                 proxies=self._proxies[call.service],
             )
             status, headers, body = answer.status_code, answer.headers, b""
-            self._budget.observe(status, headers)
+            self.budget.observe(status, headers)
             body = transport.read_body(answer, call.read_timeout)
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
-            return exc.InvalidInputError("proxies", HIDDEN, str(error))
+            return exc.InvalidInputError("proxies", HIDDEN, without_credentials(str(error)))
         except transport.FAILURES as error:
             if status < 300:
                 return transport.no_answer(error, call.repeatable, clean, where)
             # A refusal is a refusal, even when its text is cut off.
         if not 200 <= status <= 204:
             return error_from_answer(status, headers, body, clean=clean, **where)
-        response = ApiResponse(status, headers, body)
+        response = ApiResponse(status, headers, self._auth.clean_data(body))
         if not call.expect_json or _is_usable(response, call.prepared.method):
             return response
         problem = "a success whose body is not JSON" if body else "a success without a body"
@@ -361,7 +357,7 @@ class ApiSession:
             if self._auth.holds(token):
                 return False
             self._auth.replace(token)
-            self._budget = self._budget.for_token(token)
+            self._account.budget = self.budget.for_token(token)
             log.info(
                 "%s refused the token; the connection holds another one now, which is used instead.",
                 self._service_name,
@@ -369,7 +365,15 @@ class ApiSession:
             return self._auth.renew(refused)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass
+class _Account:
+    """A token and its allowance, which siblings share: whoever adopts a new token does so for all."""
+
+    auth: TokenAuth
+    budget: Budget
+
+
+@dataclass(slots=True)
 class _Call:
     prepared: requests.PreparedRequest
     service: str
@@ -378,21 +382,7 @@ class _Call:
     read_timeout: float
     expect_json: bool
     deadline: float
-
-
-def _origin(url: str) -> str:
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.netloc}".lower()
-
-
-def _is_below(path: str) -> bool:
-    if "://" in path or path.startswith("//") or any(ord(c) <= 32 or c in "?#\\" for c in path):
-        return False
-    return not any(unquote(segment) in (".", "..") for segment in path.split("/"))
-
-
-def _query_value(value: Any) -> Any:
-    return str(value).lower() if isinstance(value, bool) else value
+    refused: bool = False
 
 
 def _is_usable(response: ApiResponse, method: str | None) -> bool:

@@ -22,6 +22,7 @@ Back-off: what ``Retry-After`` says; else for a full queue 5 s doubling up to 12
 from __future__ import annotations
 
 import logging
+import math
 import random
 import time
 from collections.abc import Callable
@@ -44,6 +45,7 @@ def retry(
     sleep: Callable[[float], None],
     clock: Callable[[], float] = time.monotonic,
     attempts: int = ATTEMPTS,
+    watch: Callable[[BaseException], None] = lambda _: None,
 ) -> T:
     """Call ``attempt`` until it returns, fails for good, or the next try would come too late.
 
@@ -52,12 +54,13 @@ def retry(
     :param sleep: waits for seconds.
     :param clock: monotonic seconds.
     :param attempts: how often at most, where the server did not say that nothing was processed.
+    :param watch: told, before each further try, what the last one came to.
     """
     retrying = tenacity.Retrying(
         retry=tenacity.retry_if_exception(_worth_retrying),
         wait=_pause,
         stop=lambda state: _give_up(state, deadline - clock(), attempts),
-        before_sleep=_log_retry,
+        before_sleep=lambda state: _tell(state, watch),
         sleep=sleep,
         reraise=True,
     )
@@ -92,16 +95,19 @@ def _give_up(state: tenacity.RetryCallState, left: float, attempts: int) -> bool
     return not patient and state.attempt_number >= attempts
 
 
-def _log_retry(state: tenacity.RetryCallState) -> None:
+def _tell(state: tenacity.RetryCallState, watch: Callable[[BaseException], None]) -> None:
     error = state.outcome.exception() if state.outcome else None
+    if error is not None:
+        watch(error)
     # The budget has said already that a 429 makes everybody wait, and until when.
     worth_a_line = not isinstance(error, exc.RateLimitError) and (
         state.attempt_number == 1 or state.upcoming_sleep >= LONG_PAUSE
     )
     log.log(
         logging.INFO if worth_a_line else logging.DEBUG,
-        "%s. Try %d at %s.",
+        "%s. Waiting %d s; try %d at %s.",
         error,
+        math.ceil(state.upcoming_sleep),
         state.attempt_number + 1,
         time.strftime("%H:%M:%S", time.localtime(time.time() + state.upcoming_sleep)),
     )

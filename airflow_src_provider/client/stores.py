@@ -3,24 +3,51 @@
 A store answers three questions: may one more request go now, until when must everybody be silent, and how many
 requests are on record. The counting itself is an exact sliding log of a library (``pyrate-limiter`` on SQLite for one
 host, ``limits`` on Redis for several): approximations such as token buckets let up to twice the allowance through.
+
+A store that was emptied in the middle of a window notices it when somebody asks who knows of an entry in that window,
+and holds most of the allowance back for one window: the service has not forgotten what was sent.
 """
 
 from __future__ import annotations
 
+import logging
 import math
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from importlib.util import find_spec
 from typing import Any, Protocol
 
 from airflow_src_provider.client.forks import renew_after_fork
 from airflow_src_provider.exceptions import InvalidInputError
 
+log = logging.getLogger(__name__)
+
 REDIS_TIMEOUT = 2.0
+#: Part of the allowance that stands for all of it while nobody knows what was sent in the running window.
+FALLBACK_SHARE = 0.1
+#: Seconds within which the clocks of hosts agree.
+CLOCK_SKEW = 1.0
+#: Seconds that a request to the store may take, after which a log may have expired by itself.
+ON_ITS_WAY = 0.2
 # Only ever later, and in one step: two processes may close the gate at once.
 _CLOSE_GATE = """
 if redis.call('pttl', KEYS[1]) < tonumber(ARGV[1]) then redis.call('set', KEYS[1], '1', 'px', ARGV[1]) end
+"""
+
+# A log that does not hold an entry that the caller has seen there has lost its memory.
+_CHECK = b"""
+local known = tonumber(ARGV[6])
+if known > 0 then
+    local newest, oldest = redis.call('lindex', KEYS[1], 0), redis.call('lindex', KEYS[1], -1)
+    local skew = tonumber(ARGV[7])
+    if not newest or tonumber(newest) < known - skew or tonumber(oldest) > known + skew then return -1 end
+end
+"""
+# Before the library's own script, and in one step with it: fewer may be asked for than the log holds.
+_FEWER = b"""
+local last = redis.call('lindex', KEYS[1], tonumber(ARGV[5]) - 1)
+if last and tonumber(last) >= tonumber(ARGV[1]) - tonumber(ARGV[3]) then return false end
 """
 
 
@@ -31,14 +58,29 @@ class StoreDownError(Exception):
 class Store(Protocol):
     """What a budget needs of a place to count in."""
 
-    def try_acquire(self) -> float:
-        """Record one request. Return 0.0 when it may go, else the seconds after which to ask again."""
+    #: Requests per window.
+    limit: int
+
+    def try_acquire(self, most: int | None = None) -> float:
+        """Record one request. Return 0.0 when it may go, else the seconds after which to ask again.
+
+        :param most: how many requests the window may hold with this one, if fewer than ``limit``.
+        """
+
+    def record(self, number: int) -> None:
+        """Record requests that were sent without asking; no more than there is room for."""
 
     def gate(self) -> float:
         """Return the seconds for which nobody may send; 0.0 when the gate is open."""
 
     def close_gate(self, seconds: float) -> None:
         """Keep everybody silent for at least so many seconds from now."""
+
+    def learn(self, number: int, seconds: float) -> None:
+        """Keep a number for everybody, for so many seconds."""
+
+    def learned(self) -> tuple[int, float] | None:
+        """Return the number that was kept last, and for how many seconds it will be."""
 
     def used(self) -> int:
         """Return how many requests of the running window are on record."""
@@ -49,32 +91,59 @@ class MemoryStore:
 
     :param limit: requests per window.
     :param window: seconds, margin included.
+    :param sent: moments of requests that were sent already.
     """
 
-    def __init__(self, limit: int, window: float, clock: Callable[[], float] = time.monotonic) -> None:
-        from pyrate_limiter import InMemoryBucket, Rate
+    def __init__(
+        self,
+        limit: int,
+        window: float,
+        clock: Callable[[], float] = time.monotonic,
+        sent: Iterable[float] = (),
+    ) -> None:
+        from pyrate_limiter import InMemoryBucket, Rate, RateItem
 
+        self.limit = limit
         self._clock = clock
         self._window = window
         self._bucket = InMemoryBucket([Rate(limit, milliseconds(window))])
+        self._bucket.items += [RateItem("r", int(moment * 1000)) for moment in sent]
         self._gate_until = 0.0
+        self._learned: tuple[int, float] | None = None
 
-    def try_acquire(self) -> float:
-        from pyrate_limiter import RateItem
+    def try_acquire(self, most: int | None = None) -> float:
+        return self._put(1, self.limit if most is None else most)
+
+    def _put(self, number: int, most: int) -> float:
+        from pyrate_limiter import Rate, RateItem
 
         now = int(self._clock() * 1000)
         self._bucket.leak(now)
-        item = RateItem("r", now)
+        self._bucket.rates = [Rate(most, milliseconds(self._window))]
+        item = RateItem("r", now, weight=number)
         if self._bucket.put(item):
             return 0.0
         wait: Any = self._bucket.waiting(item)
         return bounded(wait, self._window)
+
+    def record(self, number: int) -> None:
+        number = min(number, self.limit - self.used())
+        if number > 0:
+            self._put(number, self.limit)
 
     def gate(self) -> float:
         return max(0.0, self._gate_until - self._clock())
 
     def close_gate(self, seconds: float) -> None:
         self._gate_until = max(self._gate_until, self._clock() + seconds)
+
+    def learn(self, number: int, seconds: float) -> None:
+        self._learned = (number, self._clock() + seconds)
+
+    def learned(self) -> tuple[int, float] | None:
+        if self._learned is None or (left := self._learned[1] - self._clock()) <= 0:
+            return None
+        return self._learned[0], left
 
     def used(self) -> int:
         self._bucket.leak(int(self._clock() * 1000))
@@ -84,14 +153,26 @@ class MemoryStore:
 class UnlimitedStore:
     """Admits everything, for a process that has no time left to wait."""
 
-    def try_acquire(self) -> float:
+    limit = 10**9
+
+    def try_acquire(self, most: int | None = None) -> float:
+        del most
         return 0.0
+
+    def record(self, number: int) -> None:
+        del number
 
     def gate(self) -> float:
         return 0.0
 
     def close_gate(self, seconds: float) -> None:
         del seconds
+
+    def learn(self, number: int, seconds: float) -> None:
+        del number, seconds
+
+    def learned(self) -> tuple[int, float] | None:
+        return None
 
     def used(self) -> int:
         return 0
@@ -100,40 +181,46 @@ class UnlimitedStore:
 class RedisStore:
     """Several hosts: a moving window in Redis or Valkey. The hosts' clocks must agree within half a second (NTP).
 
+    All users of a token count in one log, whatever part of the allowance each of them may use.
+
     :param url: ``redis://`` or ``rediss://`` URL.
     :param name: name of the budget; must not contain the token.
     :param limit: requests per window.
     :param window: seconds, margin included; rounded up to whole seconds.
+    :param whole: requests per window that the service allows all users together; default ``limit``.
     :raises InvalidInputError: the libraries for it are not installed.
     """
 
-    def __init__(self, url: str, name: str, limit: int, window: float) -> None:
+    def __init__(self, url: str, name: str, limit: int, window: float, whole: int | None = None) -> None:
         if not all(find_spec(library) for library in ("limits", "redis")):
             raise InvalidInputError(
                 "budget_store", "redis", "possible with the extra: pip install 'airflow-src-provider[redis]'"
             )
+        self.limit = limit
         self._url = url
         self._name = name
-        self._limit = limit
+        self._whole = whole or limit
         self._window = math.ceil(window)
-        self._item: Any = None
+        self._known_at = 0.0
         renew_after_fork(self)
         self.renew_after_fork()
 
     def renew_after_fork(self) -> None:
-        self._limiter: Any = None
+        self._storage: Any = None
         self._redis: Any = None
+        self._acquire: Any = None
+        self._check: Any = None
+        self._key = ""
         self._open_lock = threading.Lock()
 
     def _open(self) -> None:
         from limits import RateLimitItemPerSecond
         from limits.storage import RedisStorage
-        from limits.strategies import MovingWindowRateLimiter
         from redis.backoff import NoBackoff
         from redis.retry import Retry
 
         with self._open_lock:
-            if self._limiter is not None:
+            if self._storage is not None:
                 return
             # One repetition is for an idle connection that the server has closed. More would keep a request
             # waiting for seconds while the server is down.
@@ -141,43 +228,107 @@ class RedisStore:
             storage = RedisStorage(
                 self._url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT, **options
             )
+            item = RateLimitItemPerSecond(self._whole, self._window, namespace="airflow_src_provider")
+            self._key = item.key_for(self._name)
             self._redis = storage.get_connection()
-            self._item = RateLimitItemPerSecond(self._limit, self._window, namespace="airflow_src_provider")
-            self._limiter = MovingWindowRateLimiter(storage)
+            self._check = self._redis.register_script(_CHECK)
+            self._acquire = self._redis.register_script(_CHECK + _FEWER + storage.SCRIPT_ACQUIRE_MOVING_WINDOW)
+            self._storage = storage
 
     def _guard(self, call: Callable[[], Any]) -> Any:
         import redis
 
         try:
-            if self._limiter is None:
+            if self._storage is None:
                 self._open()
             return call()
         except (redis.RedisError, OSError, ValueError, TypeError) as error:
             # The library's words may hold the address with its password.
             raise StoreDownError(f"Redis: {type(error).__name__}") from None
 
-    def try_acquire(self) -> float:
-        def attempt() -> float:
-            if self._limiter.hit(self._item, self._name):
-                return 0.0
-            reset = self._limiter.get_window_stats(self._item, self._name).reset_time
-            return bounded((reset - time.time()) * 1000, self._window)
+    def try_acquire(self, most: int | None = None) -> float:
+        return float(self._guard(lambda: self._try_acquire(self.limit if most is None else most)))
 
-        return float(self._guard(attempt))
+    def _try_acquire(self, most: int) -> float:
+        now = time.time()
+        if self._run(self._acquire, now, most):
+            self._known_at = now
+            return 0.0
+        # Whoever is refused knows of an entry too, and perhaps of a later one than its own.
+        newest = self._redis.lindex(self._storage.prefixed_key(self._key), 0)
+        self._known_at = max(self._known_at, float(newest or 0.0))
+        start, _ = self._storage.get_moving_window(self._key, most, self._window)
+        return bounded((start + self._window - time.time()) * 1000, self._window)
 
-    @property
-    def _gate_key(self) -> str:
-        return f"airflow_src_provider:gate:{self._name}"
+    def _run(self, script: Any, now: float, most: int) -> Any:
+        key = self._storage.prefixed_key(self._key)
+        known = self._known_at if now - self._known_at < self._window - ON_ITS_WAY else 0.0
+        answer = script([key], [now, self._whole, self._window, 1, most, known, CLOCK_SKEW])
+        if answer != -1:
+            return answer
+        self._known_at = 0.0
+        warn_lost("Redis", self._window)
+        self._record(self.limit, held_back(self.limit))
+        return self._run(script, now, most)
+
+    def record(self, number: int) -> None:
+        def add() -> None:
+            # First of all: afterwards the log would not look empty any more.
+            self._run(self._check, time.time(), self.limit)
+            self._record(number, self.limit)
+
+        self._guard(add)
+
+    def _record(self, number: int, most: int) -> None:
+        number = min(number, most - self._used())
+        # Somebody else may take the room meanwhile; then there is nothing left to keep free.
+        if number > 0:
+            self._storage.acquire_entry(self._key, self._whole, self._window, amount=number)
+
+    def _shared(self, what: str) -> str:
+        return f"airflow_src_provider:{what}:{self._name}"
 
     def gate(self) -> float:
-        return max(0, int(self._guard(lambda: self._redis.pttl(self._gate_key)))) / 1000
+        return max(0, int(self._guard(lambda: self._redis.pttl(self._shared("gate"))))) / 1000
 
     def close_gate(self, seconds: float) -> None:
-        self._guard(lambda: self._redis.eval(_CLOSE_GATE, 1, self._gate_key, max(1, int(seconds * 1000))))
+        self._guard(lambda: self._redis.eval(_CLOSE_GATE, 1, self._shared("gate"), max(1, int(seconds * 1000))))
+
+    def learn(self, number: int, seconds: float) -> None:
+        self._guard(lambda: self._redis.set(self._shared("learned"), number, px=max(1, int(seconds * 1000))))
+
+    def learned(self) -> tuple[int, float] | None:
+        number = self._guard(lambda: self._redis.get(self._shared("learned")))
+        if number is None:
+            return None
+        left = self._guard(lambda: self._redis.pttl(self._shared("learned")))
+        return (int(number), left / 1000) if left > 0 else None
 
     def used(self) -> int:
-        stats = self._guard(lambda: self._limiter.get_window_stats(self._item, self._name))
-        return self._limit - int(stats.remaining)
+        return int(self._guard(self._used))
+
+    def _used(self) -> int:
+        return int(self._storage.get_moving_window(self._key, self._whole, self._window)[1])
+
+
+def reserve_for_work(limit: int) -> int:
+    """Return how many of the last permits of a window those who only look leave to those who work."""
+    return limit // 10
+
+
+def held_back(limit: int) -> int:
+    """Return how many of the permits of a window nobody gets while it is not known what was sent in it."""
+    return limit - max(1, int(limit * FALLBACK_SHARE))
+
+
+def warn_lost(where: str, window: float) -> None:
+    """Say that a log has lost its memory."""
+    log.warning(
+        "The shared request budget (%s) has lost what was on record: only %.0f %% of the allowance is used for %.0f s.",
+        where,
+        FALLBACK_SHARE * 100,
+        window,
+    )
 
 
 def milliseconds(seconds: float) -> int:

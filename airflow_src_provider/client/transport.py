@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import ssl
 import time
@@ -26,13 +27,57 @@ _NEVER_SENT = (
 )
 
 
+class _WithoutTheirWords(logging.Filter):
+    """Keeps what urllib3 could not parse of an answer's head out of the log: a server may repeat the token there."""
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        if str(record.msg).startswith("Failed to parse headers") and isinstance(record.args, tuple):
+            record.msg, record.args, record.exc_info = "Failed to parse headers (url=%s)", record.args[:1], None
+        return True
+
+
+logging.getLogger("urllib3.connection").addFilter(_WithoutTheirWords())
+
+
+class _Connection(urllib3.connection.HTTPConnection):
+    # Whoever switches on the debugging of http.client has every header printed, and Airflow does not mask all that is
+    # printed: LocalExecutor copies it to the scheduler's output as it is.
+    debuglevel = 0
+
+
+class _SecureConnection(urllib3.connection.HTTPSConnection):
+    debuglevel = 0
+
+
+class _Pool(urllib3.HTTPConnectionPool):
+    ConnectionCls = _Connection
+
+
+class _SecurePool(urllib3.HTTPSConnectionPool):
+    ConnectionCls = _SecureConnection
+
+
+class _Adapter(HTTPAdapter):
+    def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
+        super().init_poolmanager(*args, **kwargs)
+        self.poolmanager.pool_classes_by_scheme = _POOLS
+
+    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
+        manager = super().proxy_manager_for(*args, **kwargs)
+        manager.pool_classes_by_scheme = _POOLS
+        return manager
+
+
+_POOLS = {"http": _Pool, "https": _SecurePool}
+
+
 def new_adapter() -> HTTPAdapter:
     """Return an empty pool of connections.
 
     It is the adapter alone, without requests' own session: no cookies, no redirects, no repetition that the budget does
     not see, no .netrc with other credentials.
     """
-    return HTTPAdapter(pool_connections=4, pool_maxsize=16, max_retries=0)
+    return _Adapter(pool_connections=4, pool_maxsize=16, max_retries=0)
 
 
 def certificates(verify: bool | str) -> bool | str:

@@ -17,6 +17,7 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
 
+from airflow_src_provider.client.stores import reserve_for_work
 from airflow_src_provider.exceptions import (
     ApiError,
     BudgetWaitError,
@@ -183,7 +184,7 @@ def affordable(session: Any, calls: int) -> float:
     :param calls: what one look costs.
     """
     settings = session.budget.settings
-    left = max(0, settings.allowed - session.budget.used())
+    left = max(0, settings.allowed - reserve_for_work(settings.allowed) - session.budget.used())
     # Once the window is over there is a new allowance.
     return float(settings.window * min(1.0, calls / max(1.0, POLLING_SHARE * left)))
 

@@ -91,3 +91,14 @@ def test_failed_remote_work_survives_a_pickle() -> None:
 
 def test_a_wait_that_took_too_long_is_a_timeout() -> None:
     assert issubclass(exc.WaitTimeoutError, TimeoutError)
+
+
+class Unshowable:
+    def __repr__(self) -> str:
+        raise RuntimeError("not shown")
+
+
+@pytest.mark.parametrize("value", [10**5000, Unshowable(), [Unshowable()]], ids=["number", "object", "list"])
+def test_a_value_that_cannot_be_shown_is_refused_all_the_same(value: object) -> None:
+    error = exc.InvalidInputError("name", value, "text")
+    assert str(error) == f"name=<{type(value).__name__}> is not usable: text"

@@ -14,6 +14,7 @@ import airflow_src_provider
 
 NAME = "airflow_src_provider"
 PACKAGE = Path(airflow_src_provider.__file__).parent
+SHARED = {"checks", "items", "remote", "seven_bridges"}
 # What a part may import of the package, itself included.
 MAY_IMPORT = {
     "__init__": set(),
@@ -25,11 +26,12 @@ MAY_IMPORT = {
     "links": {"links", "exceptions"},
     "triggers": {"triggers", "hooks", "client", "exceptions"},
     "checks": {"checks", "remote", "exceptions"},
-    "items": {"items", "checks", "remote", "client", "exceptions"},
+    "items": {"items", "exceptions"},
+    "seven_bridges": {"seven_bridges", "items", "checks", "remote", "client", "exceptions"},
     "retry": {"retry", "remote", "client", "exceptions"},
     "remote": {"remote", "triggers", "hooks", "links", "client", "exceptions"},
-    "sensors": {"sensors", "checks", "items", "remote", "triggers", "hooks", "links", "client", "exceptions"},
-    "operators": {"operators", "checks", "items", "remote", "triggers", "hooks", "links", "client", "exceptions"},
+    "sensors": {"sensors", *SHARED, "triggers", "hooks", "links", "client", "exceptions"},
+    "operators": {"operators", *SHARED, "triggers", "hooks", "links", "client", "exceptions"},
 }
 WITHOUT_AIRFLOW = {"__init__", "get_provider_info", "exceptions", "client", "sandbox"}
 

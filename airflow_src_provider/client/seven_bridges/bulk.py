@@ -52,8 +52,10 @@ class ItemError:
 
     @property
     def may_pass(self) -> bool:
-        """Tell whether it is about the service at that moment, and says nothing about the entry."""
-        return self.status == 429 or (self.status or 0) >= 500
+        """Tell whether it is about the service at that moment, or has no number, and says nothing about the entry."""
+        if self.status is None:
+            return self.code is None
+        return self.status == 429 or self.status >= 500
 
 
 @dataclass(frozen=True)

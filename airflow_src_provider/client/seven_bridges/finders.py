@@ -128,15 +128,23 @@ def running_exports(client: SevenBridgesClient, volume: str) -> dict[str, str]:
 
 
 def imports_since(client: SevenBridgesClient, volume: str, place: Mapping[str, str], begun: float) -> dict[str, str]:
-    """Return the imports from a volume to a place that were started since a moment: job id by location, the newest."""
+    """Return the imports from a volume to a place that were started since a moment and have not failed.
+
+    :return: job id by location; of several the newest.
+    """
     since = earliest(begun)
-    fields = ("id", "source", "destination", "started_on")
+    fields = ("id", "source", "destination", "started_on", "state")
     jobs = [
         job
         for job in client.imports.list(volume=volume, project=place.get("project"), fields=fields)
-        if str(job.get("started_on") or "") >= since and _goes_to(job, place)
+        if str(job.get("started_on") or "") >= since and _goes_to(job, place) and not _has_failed(job)
     ]
     return {job["source"]["location"]: job["id"] for job in sorted(jobs, key=lambda job: str(job["started_on"]))}
+
+
+def _has_failed(job: Json) -> bool:
+    state = job.get("state")
+    return states.STORAGE_JOB.is_terminal(state) and not states.STORAGE_JOB.is_successful(state)
 
 
 def objects_at(client: SevenBridgesClient, volume: str, locations: Iterable[str]) -> set[str]:
@@ -165,18 +173,44 @@ def objects_at(client: SevenBridgesClient, volume: str, locations: Iterable[str]
 
 def copies_since(
     client: SevenBridgesClient, names: Iterable[str], place: Mapping[str, str], begun: float
-) -> dict[str, Json]:
-    """Return the newest file of each name that came to a place since a moment, also if its name got a number."""
+) -> dict[str, JsonList]:
+    """Return what came to a place since a moment, by name, the newest first; also if its name got a number."""
     wanted, since = set(names), earliest(begun)
-    found: dict[str, Json] = {}
-    files = client.files.list(metadata=None, fields=("id", "name", "type", "created_on"), **place)
-    for file in sorted(files, key=lambda file: str(file.get("created_on"))):
+    found: dict[str, JsonList] = {}
+    fields = ("id", "name", "type", "created_on", "size", "metadata")
+    files = client.files.list(metadata=None, fields=fields, **place)
+    for file in sorted(files, key=lambda file: str(file.get("created_on")), reverse=True):
         name = str(file.get("name"))
         numbered = NUMBERED.fullmatch(name)
         original = name if name in wanted else numbered["name"] if numbered else ""
         if original in wanted and str(file.get("created_on") or "") >= since:
-            found[original] = file
+            found.setdefault(original, []).append(file)
     return found
+
+
+def pair(
+    originals: Sequence[Json], candidates: Mapping[str, Sequence[Json]], taken: Iterable[str] = ()
+) -> list[Json | None]:
+    """Say which file is the copy of which: one of its name and, where that is known, its size and its metadata.
+
+    Files that agree in all that are taken for each other's copies; nothing that the service says tells them apart.
+
+    :param originals: with ``name``, and where several have one name with ``size`` and ``metadata``.
+    :param candidates: what came, by name, the likeliest first.
+    :param taken: ids of files that are copies of something else.
+    :return: the copy of each, ``None`` where there is none.
+    """
+    gone = set(taken)
+    pairs: list[Json | None] = [None] * len(originals)
+    for traits in (("size", "metadata"), ("size",)):
+        for position, original in enumerate(originals):
+            for file in candidates.get(original["name"], ()) if pairs[position] is None else ():
+                alike = all(original[key] == file.get(key) for key in traits if key in original)
+                if alike and file["id"] not in gone:
+                    gone.add(file["id"])
+                    pairs[position] = file
+                    break
+    return pairs
 
 
 def let_copies_end(client: SevenBridgesClient, begun: float, *, looks: int = 20, pause: float = 3.0) -> None:
@@ -246,6 +280,9 @@ def rerun_bodies(client: SevenBridgesClient, task_ids: Sequence[str]) -> tuple[l
             members = list(client.tasks.list(parent=item.sent, fields=("id", "status", "outputs")))
             if not states.batch_settled(task):
                 done["unfinished"].append(item.sent)
+            elif not members:
+                # It ended before it had children, and is run again as a whole.
+                members = [task]
         failed = [one["id"] for one in members if states.TASK.name(one.get("status")) in ("FAILED", "ABORTED")]
         completed = [one for one in members if states.TASK.is_successful(one.get("status"))]
         done["failed"] += failed
@@ -254,6 +291,8 @@ def rerun_bodies(client: SevenBridgesClient, task_ids: Sequence[str]) -> tuple[l
         done["output_file_ids"] += [file for one in completed for file in output_files(one)]
         if failed and not task.get("batch"):
             bodies.append(_body(task))
+        elif failed == [item.sent]:
+            bodies.append({**_body(task), **{key: task[key] for key in ("batch_input", "batch_by") if task.get(key)}})
         elif failed:
             children = known(client.tasks.get_many(failed, fields=("id", *BODY_FIELDS)))
             done["missing"] += [child.sent for child in children if child.resource is None]

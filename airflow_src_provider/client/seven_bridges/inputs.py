@@ -61,7 +61,7 @@ def check_inputs(value: Any, parameter: str = "inputs") -> None:
             problems += error.problems
         except InvalidInputError as error:
             problems.append(error)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, RecursionError):
             problems.append(InvalidInputError(name, given, "something that can be written as JSON"))
     if problems:
         raise InvalidInputsError(problems)

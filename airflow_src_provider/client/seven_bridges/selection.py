@@ -16,13 +16,12 @@ read as what it says, because that is what a template gives.
 
 from __future__ import annotations
 
-import ast
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from airflow_src_provider.client.literals import literal as literal
 from airflow_src_provider.client.seven_bridges import validate
 from airflow_src_provider.client.seven_bridges.base import Json
 from airflow_src_provider.client.seven_bridges.bulk import BulkItem, known
@@ -78,17 +77,6 @@ class Found:
     failed: dict[str, str]
 
 
-def literal(value: Any) -> Any:
-    """Return a text that is JSON or a Python literal of a list or mapping as that; everything else unchanged."""
-    if isinstance(value, str) and value.strip()[:1] in ("[", "{"):
-        for read in (json.loads, ast.literal_eval):
-            try:
-                return read(value)
-            except (ValueError, SyntaxError):
-                continue
-    return value
-
-
 def read(value: Any, parameter: str = "files") -> Selection:
     """Check a selection without asking the service.
 
@@ -125,14 +113,15 @@ def _query(query: dict[str, Any], parameter: str) -> Selection:
     def refuse(key: str, value: Any, allowed: str) -> None:
         problems.append(InvalidInputError(f"{parameter}.{key}" if key else parameter, value, allowed))
 
-    unknown = sorted(set(query) - {*PLACES, "names", *FILTERS})
+    unknown = sorted(map(str, set(query) - {*PLACES, "names", *FILTERS}))
     if unknown:
         refuse("", unknown, f"keys among {', '.join((*PLACES, 'names', *FILTERS))}")
     places = [key for key in PLACES if query.get(key) is not None]
     if len(places) != 1 and not (query.get("origin_task") and not places):
-        refuse("", sorted(query), "exactly one of project and parent")
+        refuse("", sorted(map(str, query)), "exactly one of project and parent")
     if "names" in query and len(query) > 2:
-        refuse("names", sorted(set(query) - {*PLACES, "names"}), "names in one place, without further filters")
+        others = sorted(map(str, set(query) - {*PLACES, "names"}))
+        refuse("names", others, "names in one place, without further filters")
     checks = {"project": validate.project_id, "parent": validate.file_id, "tags": validate.tags}
     names: list[str] = []
     for key, value in query.items():

@@ -74,11 +74,22 @@ def as_float(value: object) -> float | None:
     return number if number - number == 0 else None
 
 
+def entries(job: Mapping[str, Any]) -> list[Any]:
+    """Return what an async job says about its single files, in their order."""
+    result = job.get("result")
+    return result if isinstance(result, list) else []
+
+
+def resources(job: Mapping[str, Any]) -> JsonList:
+    """Return the files of an async job that went well, in their order."""
+    told = [entry.get("resource") for entry in entries(job) if isinstance(entry, dict) and not entry.get("error")]
+    return [resource for resource in told if isinstance(resource, dict)]
+
+
 def async_job_errors(job: Mapping[str, Any]) -> JsonList:
     """Return the errors of the single files of an async job, in the order of its ``result``."""
-    results = job.get("result")
-    entries = results if isinstance(results, list) else []
-    return [entry["error"] for entry in entries if isinstance(entry, dict) and isinstance(entry.get("error"), dict)]
+    told = [entry.get("error") for entry in entries(job) if isinstance(entry, dict)]
+    return [error for error in told if isinstance(error, dict)]
 
 
 def async_job_succeeded(job: Mapping[str, Any]) -> bool:

@@ -17,7 +17,8 @@ MAX_METADATA_VALUE_BYTES = 300
 _FILE_ID = re.compile(r"[0-9a-fA-F]{24}")
 _TASK_ID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _JOB_ID = re.compile(r"[A-Za-z0-9._-]+")
-_SEGMENT = r"(?!\.{1,2}(?:/|$))[^/\s]+"
+_SURROGATE = re.compile("[\ud800-\udfff]")
+_SEGMENT = r"(?!\.{1,2}(?:/|$))[^/\s\x00-\x1f\x7f\ud800-\udfff]+"
 _TWO_PARTS = re.compile(f"{_SEGMENT}/{_SEGMENT}")
 _APP_ID = re.compile(rf"{_SEGMENT}/{_SEGMENT}/{_SEGMENT}(/\d+)?")
 
@@ -79,9 +80,9 @@ def app_id(value: object, parameter: str = "app") -> str:
 def text(value: object, parameter: str) -> str:
     """Return text that is not empty.
 
-    :raises InvalidInputError: for anything else.
+    :raises InvalidInputError: for anything else, and for halves of characters, which cannot be sent.
     """
-    if isinstance(value, str) and value.strip():
+    if isinstance(value, str) and value.strip() and _SURROGATE.search(value) is None:
         return value
     raise InvalidInputError(parameter, value, "text that is not empty")
 

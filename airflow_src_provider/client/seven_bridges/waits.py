@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import abc
 from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -38,8 +39,23 @@ def error_text(error: ItemError) -> str:
     return error.message if number is None else f"{number}: {error.message}"
 
 
-class StorageJobWait(Wait):
-    """Imports or exports.
+class PlatformWait(Wait):
+    """Base of all: what is said about an id that the platform says nothing, or nothing good, about."""
+
+    def judge(self, id_: str, found: Any) -> Seen:
+        """Say what was found about one id means for this wait."""
+        del id_
+        if found is None:
+            return Seen("waiting", "no answer about it")
+        return Seen("failed", error_text(found)) if isinstance(found, ItemError) else self.judge_resource(found)
+
+    @abc.abstractmethod
+    def judge_resource(self, found: Json) -> Seen:
+        """Say what a job or task means for this wait."""
+
+
+class StorageJobWait(PlatformWait):
+    """Imports or exports; the kind is what the client calls them.
 
     Option ``skip_taken``: that something of this name is there already is no failure; its result is ``None``. The
     result of all others is the id of the file.
@@ -47,17 +63,19 @@ class StorageJobWait(Wait):
 
     taken: ClassVar[int]
 
-    def judge(self, id_: str, found: Any) -> Seen:
+    @classmethod
+    def look(cls, client: SevenBridgesClient, ids: Sequence[str]) -> Mapping[str, Any]:
+        """Ask about jobs, 100 per call."""
+        return _by_id(getattr(client, cls.kind).get_many(ids))
+
+    def judge_resource(self, found: Json) -> Seen:
         """Say what a job means for this wait."""
-        if found is None:
-            return Seen("waiting", "no answer about it")
-        if isinstance(found, ItemError):
-            return Seen("failed", error_text(found))
         state = states.STORAGE_JOB.name(found.get("state"))
         if not states.STORAGE_JOB.is_terminal(state):
             return Seen("waiting", state or "in an unknown state")
         if states.STORAGE_JOB.is_successful(state):
-            return Seen("done", state, (found.get("result") or {}).get("id"))
+            result = found.get("result")
+            return Seen("done", state, result.get("id") if isinstance(result, dict) else None)
         error = ItemError.of(found.get("error") or "failed without a reason")
         if error.code == self.taken and self.options.get("skip_taken"):
             return Seen("done", "there already")
@@ -70,11 +88,6 @@ class ImportWait(StorageJobWait):
     kind = "imports"
     taken = IMPORT_TAKEN
 
-    @classmethod
-    def look(cls, client: SevenBridgesClient, ids: Sequence[str]) -> Mapping[str, Any]:
-        """Ask about jobs, 100 per call."""
-        return _by_id(client.imports.get_many(ids))
-
 
 class ExportWait(StorageJobWait):
     """Export jobs."""
@@ -82,13 +95,8 @@ class ExportWait(StorageJobWait):
     kind = "exports"
     taken = EXPORT_TAKEN
 
-    @classmethod
-    def look(cls, client: SevenBridgesClient, ids: Sequence[str]) -> Mapping[str, Any]:
-        """Ask about jobs, 100 per call."""
-        return _by_id(client.exports.get_many(ids))
 
-
-class AsyncJobWait(Wait):
+class AsyncJobWait(PlatformWait):
     """Async jobs on files; ids are written ``kind/id``, for example ``copy/56498``.
 
     The result has the numbers of files and, for each item in order, ``id`` and ``name`` of its file, or ``error``.
@@ -114,15 +122,13 @@ class AsyncJobWait(Wait):
                 try:
                     found[id_] = client.async_jobs.get(kind, number)  # type: ignore[arg-type]
                 except NotFoundError as error:
-                    found[id_] = ItemError.of_call(error)
+                    # Without a code it is not the platform that says so, but what stands in front of it.
+                    if error.code is not None:
+                        found[id_] = ItemError.of_call(error)
         return found
 
-    def judge(self, id_: str, found: Any) -> Seen:
+    def judge_resource(self, found: Json) -> Seen:
         """Say what a job means for this wait."""
-        if found is None:
-            return Seen("waiting", "no answer about it")
-        if isinstance(found, ItemError):
-            return Seen("failed", error_text(found))
         state = states.ASYNC_JOB.name(found.get("state"))
         if not states.ASYNC_JOB.is_terminal(state):
             done, total = states.as_int(found.get("completed_files")) or 0, states.as_int(found.get("total_files"))
@@ -131,19 +137,20 @@ class AsyncJobWait(Wait):
         result = {
             "completed": states.as_int(found.get("completed_files")) or 0,
             "failed": failed,
-            "entries": [_entry(entry) for entry in found.get("result") or []],
+            "entries": [_entry(entry) for entry in states.entries(found)],
         }
         return Seen("done", f"{state}, {result['completed']} files done, {failed} failed", result)
 
 
 def _entry(entry: Any) -> dict[str, Any]:
-    resource = entry.get("resource") if isinstance(entry, dict) else None
-    if isinstance(resource, dict) and not entry.get("error"):
+    entry = entry if isinstance(entry, dict) else {}
+    resource, error = entry.get("resource"), entry.get("error")
+    if isinstance(resource, dict) and not error:
         return {"id": resource.get("id"), "name": resource.get("name")}
-    return {"error": error_text(ItemError.of((entry or {}).get("error") or "failed without a reason"))}
+    return {"error": error_text(ItemError.of(error or "failed without a reason"))}
 
 
-class TaskWait(Wait):
+class TaskWait(PlatformWait):
     """Tasks, single ones and batches.
 
     A batch is judged by its counters and its children, never by its own status, and is *done* as soon as nothing of it
@@ -165,12 +172,8 @@ class TaskWait(Wait):
                 found[id_] = {**task, "children": children}
         return found
 
-    def judge(self, id_: str, found: Any) -> Seen:
+    def judge_resource(self, found: Json) -> Seen:
         """Say what a task means for this wait."""
-        if found is None:
-            return Seen("waiting", "no answer about it")
-        if isinstance(found, ItemError):
-            return Seen("failed", error_text(found))
         if found.get("batch"):
             return self._judge_batch(found)
         status = states.TASK.name(found.get("status"))
@@ -208,7 +211,7 @@ class TaskWait(Wait):
         return for_each(client.session, lambda id_: abort(client, id_), ids)
 
 
-class TaskEndWait(Wait):
+class TaskEndWait(PlatformWait):
     """Tasks that are about to end, in whatever way. The result is the status."""
 
     kind = "tasks that end"
@@ -218,12 +221,8 @@ class TaskEndWait(Wait):
         """Ask about tasks, 100 per call."""
         return _by_id(client.tasks.get_many(ids, fields=("id", "status")))
 
-    def judge(self, id_: str, found: Any) -> Seen:
+    def judge_resource(self, found: Json) -> Seen:
         """Say what a task means for this wait."""
-        if found is None:
-            return Seen("waiting", "no answer about it")
-        if isinstance(found, ItemError):
-            return Seen("failed", error_text(found))
         status = states.TASK.name(found.get("status"))
         return Seen("done" if states.TASK.is_terminal(status) else "waiting", status or "in an unknown state", status)
 

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 
+from airflow_src_provider.client.literals import literal
 from airflow_src_provider.client.src import validate
 from airflow_src_provider.client.src.base import Json, JsonList, mapping, objects
 from airflow_src_provider.client.src.states import KINDS
@@ -51,6 +52,9 @@ def interactive_parameters(parameters: Mapping[str, str] | None) -> JsonList:
     :param parameters: value by key; values are text of one line.
     :raises InvalidInputError: for any other value.
     """
+    parameters = literal(parameters)
+    if parameters is not None and not isinstance(parameters, Mapping):
+        raise InvalidInputError("parameters", parameters, "a mapping of text to text")
     for key, value in (parameters or {}).items():
         validate.text(key, "parameters")
         if not isinstance(value, str) or "\n" in value or "\r" in value:

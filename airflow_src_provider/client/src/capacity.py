@@ -44,7 +44,7 @@ def place_of(client: SrcClient, workspace: Mapping[str, Any]) -> tuple[Place, Fl
     items = client.catalog.items(co, products, application_type=str(meta.get("application_type") or "Compute"))
     for item in sorted(items, key=lambda one: not title.startswith(str(one.get("name")).lower())):
         for offering in client.catalog.offerings(item["id"], co, products):
-            if offering.get("id") == meta.get("application_offering_id"):
+            if isinstance(offering.get("id"), str) and offering["id"] == meta.get("application_offering_id"):
                 return Place({"id": co}, wallet, products, item, offering), sizes[0]
     raise InvalidInputError("workspace", shown, "a machine whose offering is still in the catalog")
 

@@ -99,6 +99,8 @@ class Catalog(Resource):
     def items(self, co_id: str, products: Sequence[str], *, application_type: str = "Compute") -> JsonList:
         """Return the catalog items that a collaboration can launch with these products; 100 per call.
 
+        What has no id cannot be launched, and is left out.
+
         :param co_id: id of the collaboration.
         :param products: see ``wallets.products_of``.
         :param application_type: kind, default ``Compute``.
@@ -110,7 +112,7 @@ class Catalog(Resource):
             "product": validate.texts(products, "products"),
             "type": application_type,
         }
-        return self._pages("catalog_items/offerings/", params)
+        return [item for item in self._pages("catalog_items/offerings/", params) if validate.is_uuid(item.get("id"))]
 
     def offerings(self, item_id: str, co_id: str, products: Sequence[str]) -> JsonList:
         """Return the offerings of one catalog item, one per cloud subscription; 100 per call.

@@ -1,8 +1,8 @@
 """Has it happened? Judges a workspace after an action was asked for, without asking anybody.
 
 Two things make this more than comparing two words. Right after an action is accepted, reads may show the old status
-for up to a minute. And a resume that finds no free GPU ends where it began, in ``paused``: only the newest entry of
-the workspace's history tells that from one that has not begun.
+for up to a minute, and a new workspace not at all. And a resume that finds no free GPU ends where it began, in
+``paused``: only the newest entry of the workspace's history tells that from one that has not begun.
 
 Wiki pages: "Resource Statuses", "Workspace actions".
 """
@@ -15,6 +15,8 @@ from typing import Any, Literal
 
 from airflow_src_provider.client.src.base import Json
 from airflow_src_provider.client.src.states import (
+    WENT_WELL,
+    WENT_WRONG,
     Status,
     StatusClass,
     action_error,
@@ -78,11 +80,15 @@ class _Seen:
 
     @property
     def action_over(self) -> bool:
-        return self.action_status in ("success", "done")
+        return self.action_status in WENT_WELL
 
     @property
     def action_open(self) -> bool:
-        return self.action is not None and self.action_status not in ("success", "done", "failed", "cancelled")
+        return self.action is not None and not self.action_over and not self.action_failed
+
+    @property
+    def action_failed(self) -> bool:
+        return self.action_status in WENT_WRONG
 
     def waiting(self) -> Verdict:
         return Verdict("waiting", f"status is {self.shown}")
@@ -142,6 +148,8 @@ def judge(
     if workspace is None:
         if target == "delete":
             return Verdict("done", "the workspace is gone")
+        if target == "create" and now - t0 <= READ_LAG + skew:
+            return Verdict("waiting", "the workspace is so young that it is not shown yet")
         return Verdict("failed", f"{target} failed: the workspace is gone")
     seen = _Seen(
         workspace=workspace,
@@ -184,7 +192,7 @@ def _create(seen: _Seen, kind: str | None) -> Verdict:
 def _resume(seen: _Seen) -> Verdict:
     if seen.status is Status.RUNNING:
         return Verdict("done", "status is running")
-    if seen.status in _BROKEN or seen.action_status in ("failed", "cancelled"):
+    if seen.status in _BROKEN or seen.action_failed:
         return seen.failed()
     # With the action over, it did run, and something else has paused it since.
     fell_back = seen.status is Status.PAUSED and seen.late and (seen.transition or seen.action_over)
@@ -194,7 +202,7 @@ def _resume(seen: _Seen) -> Verdict:
 def _pause(seen: _Seen) -> Verdict:
     if seen.status is Status.PAUSED:
         return Verdict("done", "status is paused")
-    if seen.status in _BROKEN or seen.action_status == "failed":
+    if seen.status in _BROKEN or seen.action_failed:
         return seen.failed()
     fell_back = seen.status is Status.RUNNING and (seen.transition or (seen.late and seen.action_over))
     return seen.failed() if fell_back else seen.waiting()
@@ -203,11 +211,11 @@ def _pause(seen: _Seen) -> Verdict:
 def _delete(seen: _Seen) -> Verdict:
     if seen.status is Status.DELETED:
         return Verdict("done", "status is deleted")
-    return seen.failed() if seen.action_status == "failed" else seen.waiting()
+    return seen.failed() if seen.action_failed else seen.waiting()
 
 
 def _reboot(seen: _Seen) -> Verdict:
-    if seen.status in _BROKEN or seen.action_status in ("failed", "cancelled"):
+    if seen.status in _BROKEN or seen.action_failed:
         return seen.failed()
     if seen.status is Status.RUNNING:
         return _settled(seen)
@@ -217,7 +225,7 @@ def _reboot(seen: _Seen) -> Verdict:
 
 
 def _update(seen: _Seen) -> Verdict:
-    if seen.status in _BROKEN or seen.action_status in ("failed", "cancelled"):
+    if seen.status in _BROKEN or seen.action_failed:
         return seen.failed()
     return _settled(seen) if class_of(seen.status) is StatusClass.STABLE else seen.waiting()
 

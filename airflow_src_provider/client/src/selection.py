@@ -1,6 +1,7 @@
 """Which workspaces: an id, a name, a list of both, or a filter.
 
-A name fits exactly or not at all; one that fits nothing, or several, is refused with the choices.
+A name fits exactly or not at all; one that fits nothing, or several, is refused with the choices. A text that is JSON
+or a Python literal of a list or filter is read as what it says, because that is what a template gives.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ from datetime import timedelta
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
+from airflow_src_provider.client.literals import literal
 from airflow_src_provider.client.src import validate
 from airflow_src_provider.client.src.base import Json, JsonList
 from airflow_src_provider.client.src.resolve import pick
@@ -30,6 +32,7 @@ FILTERS = {
     "except": "ids, names or patterns to leave out",
     "ends_within": "seconds or timedelta until the end time",
 }
+MAX_SECONDS = 100 * 366 * 86400.0
 _TEXTS = ("status", "name", "except")
 _ALLOWED = "an id, an exact name, a list of both, or a filter"
 
@@ -39,6 +42,7 @@ def check_selection(wanted: Any, parameter: str = "workspace") -> None:
 
     :raises InvalidInputError: what is wrong.
     """
+    wanted = literal(wanted)
     if isinstance(wanted, Mapping):
         _check_filter(wanted, parameter)
     elif isinstance(wanted, str):
@@ -48,6 +52,11 @@ def check_selection(wanted: Any, parameter: str = "workspace") -> None:
             validate.text(one, f"{parameter}[{position}]")
     else:
         raise InvalidInputError(parameter, wanted, f"{_ALLOWED}; it must not be empty")
+
+
+def chosen(workspace: Any, workspace_id: Any) -> Any:
+    """Return the one of the two that is given; a list or filter that was written as text as such."""
+    return literal(workspace_id if workspace is None else workspace)
 
 
 def check_choice(workspace: Any, workspace_id: Any) -> None:
@@ -61,6 +70,7 @@ def check_choice(workspace: Any, workspace_id: Any) -> None:
     if workspace is not None:
         check_selection(workspace)
         return
+    workspace_id = literal(workspace_id)
     if isinstance(workspace_id, Mapping):
         raise InvalidInputError("workspace_id", workspace_id, "an id or a list of ids; a filter goes to workspace")
     check_selection(workspace_id, "workspace_id")
@@ -83,16 +93,15 @@ def _check_filter(wanted: Mapping[str, Any], parameter: str) -> None:
         elif key == "ends_within":
             _seconds(value, where)
         elif key == "kind":
-            if value not in KINDS:
-                raise InvalidInputError(where, value, f"one of {', '.join(KINDS)}")
+            validate.choice(value, where, KINDS)
         else:
             validate.text(value, where)
 
 
 def _seconds(value: Any, parameter: str) -> float:
     raw = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(raw, bool) or not isinstance(raw, int | float) or raw <= 0:
-        raise InvalidInputError(parameter, value, "seconds as a number, or a timedelta, above 0")
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or not 0 < raw <= MAX_SECONDS:
+        raise InvalidInputError(parameter, value, "seconds as a number, or a timedelta, above 0, at most a century")
     return float(raw)
 
 

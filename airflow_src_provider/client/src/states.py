@@ -53,6 +53,9 @@ _CLASSES = {
     StatusClass.FAILED: {"failed", "unhealthy", "unaccounted"},
     StatusClass.FINAL: {"deleted"},
 }
+#: How entries of the history end; every other word means that nobody knows yet.
+WENT_WELL = ("success", "done")
+WENT_WRONG = ("failed", "cancelled")
 ACTIONS = ("pause", "resume", "reboot", "update_nsgs", "update_storages")
 KINDS = ("Compute", "Storage", "IP", "Network")
 

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime
 
+from airflow_src_provider.client.literals import literal
 from airflow_src_provider.exceptions import InvalidInputError
 
 _UUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _HOST_NAME = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?")
 
 
@@ -30,23 +33,35 @@ def uuid(value: object, parameter: str) -> str:
 def text(value: object, parameter: str) -> str:
     """Return text that is not empty.
 
-    :raises InvalidInputError: for anything else.
+    :raises InvalidInputError: for anything else, and for halves of characters, which cannot be sent.
     """
-    if isinstance(value, str) and value.strip():
+    if isinstance(value, str) and value.strip() and _SURROGATE.search(value) is None:
         return value
     raise InvalidInputError(parameter, value, "text that is not empty")
 
 
 def texts(values: object, parameter: str) -> list[str]:
-    """Return a list of texts; a single text counts as a list of one.
+    """Return a list of texts; a single text counts as a list of one, unless it is a list written as text.
 
     :raises InvalidInputError: for anything else.
     """
+    values = literal(values)
     if isinstance(values, str):
         return [text(values, parameter)]
     if isinstance(values, Iterable) and not isinstance(values, Mapping | bytes):
         return [text(value, parameter) for value in values]
     raise InvalidInputError(parameter, values, "a list of text")
+
+
+def choice(value: object, parameter: str, choices: Iterable[str]) -> str:
+    """Return one of several words.
+
+    :raises InvalidInputError: for anything else.
+    """
+    choices = list(choices)
+    if isinstance(value, str) and value in choices:
+        return value
+    raise InvalidInputError(parameter, value, f"one of {', '.join(choices)}")
 
 
 def moment(value: datetime | str, parameter: str) -> str:
@@ -62,7 +77,8 @@ def moment(value: datetime | str, parameter: str) -> str:
         except ValueError:
             parsed = value
     if isinstance(parsed, datetime) and parsed.tzinfo is not None:
-        return parsed.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+        with suppress(OverflowError):
+            return parsed.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
     raise InvalidInputError(parameter, value, "a moment with a time zone, such as 2026-12-31T23:59:59Z")
 
 

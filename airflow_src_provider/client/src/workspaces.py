@@ -38,6 +38,8 @@ class Workspaces(Resource):
     _service = "workspace"
     #: Number of workspaces at the last look at the list; it decides how to look next time.
     _total: int | None = None
+    #: Workspaces that were about to be deleted when they were last seen.
+    _leaving: frozenset[str] = frozenset()
 
     def list(
         self,
@@ -91,6 +93,9 @@ class Workspaces(Resource):
     def look(self, workspace_ids: Sequence[str]) -> dict[str, Json]:
         """Return workspaces by id, with the fewest calls: pages of the list, single ones, or both.
 
+        A list may lag behind, so what is not in it is asked for by itself before it counts as gone, unless it was seen
+        to be deleted.
+
         :param workspace_ids: which ones. Those that do not exist or are not visible are missing in the answer.
         """
         wanted = list(dict.fromkeys(workspace_ids))
@@ -111,8 +116,7 @@ class Workspaces(Resource):
                     break
             else:
                 if pages == 1:
-                    # The whole list in one answer: what is not in it is not there.
-                    return found
+                    missing -= self._leaving
         for key in [one for one in wanted if one in missing]:
             try:
                 found[key] = self.get(key)
@@ -121,6 +125,7 @@ class Workspaces(Resource):
                     # Not in the service's own form: a gateway that does not find the service says the same, for once.
                     with contextlib.suppress(NotFoundError):
                         found[key] = self.get(key)
+        self._leaving |= {key for key, one in found.items() if status_of(one) is Status.DELETING}
         return found
 
     def find(self, name: str, *, co_id: str | None = None, application_type: str | None = None) -> Json:

@@ -15,8 +15,8 @@ from hypothesis import strategies as st
 from requests.structures import CaseInsensitiveDict
 
 from airflow_src_provider import exceptions as exc
-from airflow_src_provider.client.budget import retry_after
 from airflow_src_provider.client.errors import error_from_answer
+from airflow_src_provider.client.rate_headers import retry_after
 from airflow_src_provider.client.redaction import TokenAuth
 from tests.unit.client.server import Answer, ScriptedServer
 from tests.unit.client.sessions import TOKEN, new_session

@@ -401,6 +401,18 @@ def test_a_token_that_another_thread_has_renewed_is_used(server: ScriptedServer)
     assert prepared.headers[HEADER] == "planted-second"
 
 
+@pytest.mark.parametrize("sibling", ["hasty", "yielding"])
+def test_siblings_count_on_the_budget_of_the_token_that_they_send(server: ScriptedServer, sibling: str) -> None:
+    session = new_session(server.url, refresh_token=lambda: "planted-second")
+    other = getattr(session, sibling)(1.0)
+    server.script(Answer(401))
+    session.request("GET", "things")
+    other.request("GET", "things")
+    assert server.requests[-1].headers[HEADER.lower()] == "planted-second"
+    assert other.budget is session.budget
+    assert other.budget.used() == 2
+
+
 # --- the process around it ---
 
 

@@ -14,25 +14,18 @@ from collections.abc import Iterator
 
 import pytest
 
-from airflow_src_provider.client import budget as budget_module
 from airflow_src_provider.client import stores
 from airflow_src_provider.client.budget import Budget, BudgetSettings
 from airflow_src_provider.client.stores import RedisStore, StoreDownError
 from airflow_src_provider.exceptions import BudgetWaitError
+from tests.needs import REDIS, redis_url
 
-HOST, PORT = "127.0.0.1", 6379
+HOST, PORT = REDIS
 
 
 @pytest.fixture(scope="module")
 def url() -> str:
-    try:
-        socket.create_connection((HOST, PORT), timeout=1).close()
-    except OSError:
-        reason = f"these tests need a Redis or Valkey server on {HOST}:{PORT}"
-        if os.environ.get("CI"):
-            pytest.fail(reason)
-        pytest.skip(reason)
-    return f"redis://{HOST}:{PORT}/0"
+    return redis_url()
 
 
 @pytest.fixture
@@ -181,20 +174,18 @@ def test_a_server_that_hangs_is_given_up(door: Door, name: str, monkeypatch: pyt
 
 
 def test_the_budget_survives_a_server_that_goes_and_comes(
-    door: Door, name: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    door: Door, name: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    monkeypatch.setattr(budget_module, "STORE_RETRY", 0.05)
     settings = BudgetSettings("https://api.example/", 20, 60.0, store=door.url)
     budget = Budget(settings, name)
     budget.acquire(timeout=0)
     door.shut()
     budget.acquire(timeout=1)
-    budget.acquire(timeout=1)
     with pytest.raises(BudgetWaitError):
         budget.acquire(timeout=1)
     door.open()
-    time.sleep(0.06)
-    for _ in range(19):
+    budget._store_down_until = 0.0
+    for _ in range(18):
         budget.acquire(timeout=1)
     with pytest.raises(BudgetWaitError):
         budget.acquire(timeout=1)
@@ -208,10 +199,88 @@ def test_the_address_with_its_password_is_in_no_message(caplog: pytest.LogCaptur
     assert "planted-pw" not in caplog.text + repr(budget)
 
 
+def test_all_shares_of_a_token_count_in_one_log(url: str, name: str) -> None:
+    whole, share = RedisStore(url, name, 10, 60.0), RedisStore(url, name, 5, 60.0, whole=10)
+    assert [share.try_acquire() for _ in range(3)] == [0.0] * 3
+    assert [whole.try_acquire() for _ in range(2)] == [0.0] * 2
+    # The share is used up, whoever used it.
+    assert share.try_acquire() > 59
+    assert [whole.try_acquire() for _ in range(5)] == [0.0] * 5
+    assert whole.try_acquire() > 59
+    assert share.used() == whole.used() == 10
+
+
+def test_fewer_may_be_asked_for(url: str, name: str) -> None:
+    store = RedisStore(url, name, 10, 2.0)
+    assert [store.try_acquire(9) for _ in range(9)] == [0.0] * 9
+    pause = store.try_acquire(9)
+    assert 0.5 < pause <= 2.002
+    assert store.try_acquire() == 0.0
+    assert store.used() == 10
+
+
+def test_what_was_sent_elsewhere_is_put_on_record_as_far_as_there_is_room(url: str, name: str) -> None:
+    store = RedisStore(url, name, 10, 60.0)
+    store.record(7)
+    assert store.used() == 7
+    store.record(7)
+    store.record(0)
+    assert store.used() == 10
+    assert store.try_acquire() > 59
+
+
+def test_a_number_is_kept_for_everybody_and_for_a_time(url: str, name: str) -> None:
+    one, two = RedisStore(url, name, 10, 60.0), RedisStore(url, name, 10, 60.0)
+    assert one.learned() is None
+    one.learn(7, 30)
+    number, left = two.learned() or (0, 0.0)
+    assert number == 7
+    assert left == pytest.approx(30, abs=5)
+    two.learn(4, 0.05)
+    time.sleep(0.06)
+    assert one.learned() is None
+
+
+def test_a_log_that_was_emptied_is_noticed_by_whoever_had_a_permit(
+    url: str, name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    one, two, fresh = (RedisStore(url, name, 40, 60.0) for _ in range(3))
+    assert (one.try_acquire(), two.try_acquire()) == (0.0, 0.0)
+    time.sleep(stores.CLOCK_SKEW + 0.1)
+    one._redis.delete(one._storage.prefixed_key(one._key))
+    assert fresh.try_acquire() == 0.0
+    # Nine tenths are held back, whatever was sent before and since.
+    assert (one.try_acquire(), two.try_acquire()) == (0.0, 0.0)
+    assert one.used() == 38
+    assert sum("has lost" in line for line in caplog.messages) == 2
+    assert [fresh.try_acquire() for _ in range(3)] == [0.0, 0.0, pytest.approx(60, abs=5)]
+
+
+def test_an_emptied_log_is_noticed_before_anything_is_put_on_record(url: str, name: str) -> None:
+    store = RedisStore(url, name, 40, 60.0)
+    store.try_acquire()
+    store._redis.delete(store._storage.prefixed_key(store._key))
+    store.record(2)
+    assert store.used() == 38
+
+
+def test_a_log_that_was_set_back_is_noticed_too(url: str, name: str) -> None:
+    store = RedisStore(url, name, 40, 60.0)
+    store.try_acquire()
+    key = store._storage.prefixed_key(store._key)
+    early = store._redis.dump(key)
+    time.sleep(stores.CLOCK_SKEW + 0.1)
+    for _ in range(30):
+        store.try_acquire()
+    store._redis.restore(key, 60_000, early, replace=True)
+    store.try_acquire()
+    assert store.used() == 37
+
+
 WORKER = """
 import sys, time
 from airflow_src_provider.client.stores import RedisStore
-store, permits = RedisStore(sys.argv[1], sys.argv[2], int(sys.argv[3]), 1.0), 0
+store, permits = RedisStore(sys.argv[1], sys.argv[2], int(sys.argv[3]), 1.0, int(sys.argv[5])), 0
 while permits < int(sys.argv[4]):
     before = time.time()
     pause = store.try_acquire()
@@ -225,8 +294,10 @@ while permits < int(sys.argv[4]):
 
 def test_processes_share_one_log_exactly(url: str, name: str) -> None:
     limit, each = 60, 25
-    arguments = [sys.executable, "-c", WORKER, url, name, str(limit), str(each)]
-    workers = [subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True) for _ in range(4)]
+    # Half of them have a share only; all of them together keep to what the service allows.
+    allowed = [limit, limit // 2, limit, limit // 2]
+    arguments = [[sys.executable, "-c", WORKER, url, name, str(own), str(each), str(limit)] for own in allowed]
+    workers = [subprocess.Popen(argument, stdout=subprocess.PIPE, text=True) for argument in arguments]
     lines = [line.split() for worker in workers for line in worker.communicate(timeout=60)[0].splitlines()]
     assert len(lines) == 4 * each
     # Each permit was given between its two times, so this holds on the busiest machine if the log is exact.

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
+import re
 import socket
-from collections.abc import Iterator
+import time
 
 import pytest
 
@@ -16,23 +17,6 @@ from tests.unit.client.sessions import new_session
 QUEUE_FULL = {"code": 503, "status": "Service Unavailable", "message": ["Queue is full"]}
 MAINTENANCE = {"status": 503, "code": 0, "message": "platform under maintenance"}
 UNEXPECTED = {"status": 503, "code": 90004, "message": "unexpected"}
-
-
-@pytest.fixture(scope="module")
-def running() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as server:
-        yield server
-
-
-@pytest.fixture
-def server(running: ScriptedServer) -> ScriptedServer:
-    running.script()
-    return running
-
-
-@pytest.fixture
-def clock() -> SteppedClock:
-    return SteppedClock()
 
 
 CERTAINLY_NOT_PROCESSED = {
@@ -300,24 +284,49 @@ def test_retry_after_is_obeyed(
     assert 17 <= sum(clock.sleeps) <= 17.5
 
 
-def test_one_line_per_wait_says_why_and_until_when(
+@pytest.mark.parametrize(
+    ("answer", "why", "how_long", "next_at"),
+    [
+        (Answer(503, QUEUE_FULL), "Queue is full", r"Waiting [56] s; try 2 at ", 5),
+        (Answer(503, MAINTENANCE), "platform under maintenance", r"Waiting 6\d s; try 2 at ", 60),
+        (Answer(503, QUEUE_FULL, {"Retry-After": "17"}), "Queue is full", r"Waiting 1[78] s; try 2 at ", 17),
+        (Answer(429, {"error": "Rate Limit Exceeded"}), "refused a request (429)", r"wait 60 s\. Next request at ", 60),
+    ],
+    ids=["queue", "maintenance", "named by the service", "429"],
+)
+def test_one_line_per_wait_says_why_how_long_and_until_when(
+    server: ScriptedServer,
+    clock: SteppedClock,
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    answer: Answer,
+    why: str,
+    how_long: str,
+    next_at: int,
+) -> None:
+    caplog.set_level(logging.INFO, "airflow_src_provider")
+    # The moment that a line names is worked out from the present one, which stands still here.
+    monkeypatch.setattr(time, "time", lambda: 1_000_000.0)
+    server.script(answer)
+    new_session(server.url, clock).request("POST", "things", json={})
+    (line,) = caplog.messages
+    assert why in line
+    assert re.search(how_long + r"\d\d:\d\d:\d\d\.$", line)
+    named = time.strptime(line[-9:-1], "%H:%M:%S")
+    start = time.localtime(1_000_000.0)
+    seconds = (named.tm_hour - start.tm_hour) * 3600 + (named.tm_min - start.tm_min) * 60 + named.tm_sec - start.tm_sec
+    assert next_at <= seconds <= next_at * 1.2 + 1
+
+
+def test_of_several_waits_for_one_request_the_first_and_the_long_ones_are_told(
     server: ScriptedServer, clock: SteppedClock, caplog: pytest.LogCaptureFixture
 ) -> None:
     caplog.set_level(logging.INFO, "airflow_src_provider")
-    server.script(*[Answer(503, QUEUE_FULL)] * 3)
+    server.script(*[Answer(503, QUEUE_FULL)] * 5)
     new_session(server.url, clock).request("POST", "things", json={})
-    (line,) = caplog.messages
-    assert "Queue is full" in line
-    assert "HTTP 503" in line
-    assert "Try 2 at " in line
-
-    caplog.clear()
-    server.script(Answer(429, {"error": "Rate Limit Exceeded"}))
-    new_session(server.url, clock).request("GET", "things")
-    (line,) = caplog.messages
-    assert "refused a request (429)" in line
-    assert "60 s" in line
-    assert "Next request at " in line
+    told = [re.findall(r"try (\d) at", line) for line in caplog.messages]
+    # 5, 10, 20, 40 and 80 seconds.
+    assert told == [["2"], ["5"], ["6"]]
 
 
 def test_the_last_error_is_raised_without_a_history(server: ScriptedServer, clock: SteppedClock) -> None:

@@ -6,13 +6,13 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from airflow_src_provider.client.seven_bridges import SevenBridgesClient, waits
 from airflow_src_provider.client.seven_bridges.bulk import ItemError
 from airflow_src_provider.client.waiting import Progress
-from airflow_src_provider.exceptions import BadRequestError, ServerError
+from airflow_src_provider.exceptions import BadRequestError, NotFoundError, ServerError
 from tests.unit.client.fakes import FakeSession
 
 KINDS = [waits.ImportWait, waits.ExportWait, waits.AsyncJobWait, waits.TaskWait, waits.TaskEndWait]
@@ -39,6 +39,9 @@ anything = st.recursive(
 
 @pytest.mark.parametrize("kind", KINDS)
 @given(found=st.dictionaries(st.sampled_from(["id", "state", "status", "error", "result", "batch"]), anything))
+@example(found={"state": "COMPLETED", "result": [None]})
+@example(found={"state": "FINISHED", "result": 3})
+@example(found={"state": "FINISHED", "result": [3, ["error"]]})
 def test_no_answer_ends_a_wait_with_a_guess(kind: Any, found: dict[str, Any]) -> None:
     seen = kind(["x"]).judge("x", found)
     assert seen.state in ("waiting", "done", "failed")
@@ -118,6 +121,13 @@ def test_few_async_jobs_are_asked_for_one_by_one_and_many_by_listing() -> None:
     session = FakeSession({"items": [job(n) for n in range(9)], "links": []})
     found = waits.AsyncJobWait.look(SevenBridgesClient(session), [f"copy/{n}" for n in range(5)])  # type: ignore[arg-type]
     assert (len(found), session.calls) == (5, 1)
+
+
+def test_only_the_platform_itself_can_say_that_an_async_job_is_gone() -> None:
+    session = FakeSession(NotFoundError("no such job", status=404, code=57039), NotFoundError("Not Found", status=404))
+    found = waits.AsyncJobWait.look(SevenBridgesClient(session), ["copy/1", "copy/2"])  # type: ignore[arg-type]
+    states = [waits.AsyncJobWait([id_]).judge(id_, found.get(id_)).state for id_ in ("copy/1", "copy/2")]
+    assert states == ["failed", "waiting"]
 
 
 def test_an_async_job_that_finished_may_have_failed() -> None:

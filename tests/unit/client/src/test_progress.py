@@ -59,7 +59,10 @@ ROWS = [
     ("create", workspace("unaccounted"), EARLY, {}, "failed"),
     ("create", workspace("deleting"), EARLY, {}, "failed"),
     ("create", workspace("deleted"), EARLY, {}, "failed"),
-    ("create", None, EARLY, {}, "failed"),
+    ("create", None, EARLY, {}, "waiting"),
+    ("create", None, LATE, {}, "waiting"),
+    ("create", None, LATE, {"skew": 0.0}, "failed"),
+    ("create", None, 100.0, {}, "failed"),
     ("create", workspace("paused", action("pause", "success", reason="DEPLETED_WALLET")), LATE, {}, "failed"),
     ("create", workspace("creating"), LATE, {}, "waiting"),
     ("create", workspace("updating"), LATE, {}, "waiting"),
@@ -89,6 +92,7 @@ ROWS = [
     # pause
     ("pause", workspace("paused"), EARLY, {}, "done"),
     ("pause", workspace("running", action("pause", "failed")), EARLY, {}, "failed"),
+    ("pause", workspace("running", action("pause", "cancelled")), EARLY, {}, "failed"),
     ("pause", workspace("running"), EARLY, SEEN, "failed"),
     ("pause", workspace("deleted"), EARLY, {}, "failed"),
     ("pause", None, EARLY, {}, "failed"),
@@ -99,6 +103,7 @@ ROWS = [
     ("delete", workspace("deleted"), EARLY, {}, "done"),
     ("delete", None, EARLY, {}, "done"),
     ("delete", workspace("running", action("delete", "failed")), EARLY, {}, "failed"),
+    ("delete", workspace("paused", action("delete", "cancelled")), EARLY, {}, "failed"),
     ("delete", workspace("deleting"), LATE, {}, "waiting"),
     ("delete", workspace("failed"), LATE, {}, "waiting"),
     # reboot: a pause and a resume

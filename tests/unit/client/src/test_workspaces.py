@@ -22,6 +22,9 @@ WALLET = "2b8f0e54-6c8e-4a1f-9d7c-9f3f5b1c4a22"
 STORAGE = "f1a2b3c4-5566-4777-8888-99aabbccddee"
 
 
+GONE = NotFoundError("gone", status=404, body={"detail": "Not found."})
+
+
 def client(session):
     return SrcClient(session)
 
@@ -122,8 +125,26 @@ def test_a_look_costs_the_fewest_calls(total, wanted, calls):
 
 
 def test_a_look_survives_odd_entries_and_leaves_out_what_is_gone():
-    session = FakeSession({"next": None, "results": [{"id": []}, {"id": None}, {"id": WS}, 5]})
+    session = FakeSession({"next": None, "results": [{"id": []}, {"id": None}, {"id": WS}, 5]}, GONE)
     assert set(client(session).workspaces.look([WS, CO])) == {WS}
+
+
+def test_what_a_list_does_not_show_yet_is_asked_for_by_itself():
+    session = FakeSession({"next": None, "results": [{"id": WS}]}, {"id": CO}, GONE)
+    assert set(client(session).workspaces.look([WS, CO, STORAGE])) == {WS, CO}
+    assert [call.path for call in session.sent] == ["workspaces/", f"workspaces/{CO}/", f"workspaces/{STORAGE}/"]
+
+
+def test_what_was_about_to_be_deleted_needs_no_second_look():
+    def page(*entries):
+        return {"next": None, "results": list(entries)}
+
+    going = {"id": CO, "status": "deleting"}
+    session = FakeSession(page({"id": WS}, going), page({"id": WS}))
+    workspaces = client(session).workspaces
+    assert set(workspaces.look([WS, CO])) == {WS, CO}
+    assert set(workspaces.look([WS, CO])) == {WS}
+    assert session.calls == 2
 
 
 @pytest.mark.parametrize(
@@ -229,8 +250,7 @@ def test_deletes_in_all_forms(reply, result):
 
 
 def test_what_is_not_there_need_not_be_deleted():
-    gone = NotFoundError("gone", status=404, body={"detail": "Not found."})
-    session = FakeSession(gone, gone)
+    session = FakeSession(GONE, GONE)
     assert client(session).workspaces.delete(WS) is None
 
 
