@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError
@@ -11,14 +11,18 @@ from airflow_src_provider.remote import is_template
 
 
 class Checks:
-    """Collects what is wrong with the parameters of a task, to report all of it at once."""
+    """Collects what is wrong with the parameters of a task, to report all of it at once.
 
-    def __init__(self) -> None:
+    :param later: parameters that may be templates, because they are checked again when they are rendered.
+    """
+
+    def __init__(self, later: Collection[str] = ()) -> None:
+        self._later = later
         self.problems: list[InvalidInputError] = []
 
     def __call__(self, check: Callable[[Any, str], Any], value: Any, parameter: str) -> None:
         """Run a check, unless the value is a template that is not rendered yet."""
-        if is_template(value):
+        if self._comes_later(value, parameter):
             return
         try:
             check(value, parameter)
@@ -31,20 +35,20 @@ class Checks:
         """Add a problem."""
         self.problems.append(InvalidInputError(parameter, value, allowed))
 
-    def choice(self, value: Any, parameter: str, choices: Iterable[Any]) -> None:
+    def choice(self, value: Any, parameter: str, choices: Iterable[str]) -> None:
         """Refuse what is not among the choices."""
         choices = list(choices)
-        if not is_template(value) and value not in choices:
+        if not self._comes_later(value, parameter) and (not isinstance(value, str) or value not in choices):
             self.refuse(parameter, value, f"one of {', '.join(map(str, choices))}")
 
     def flag(self, value: Any, parameter: str) -> None:
         """Refuse what is neither true nor false."""
-        if not is_template(value) and not isinstance(value, bool):
+        if not self._comes_later(value, parameter) and not isinstance(value, bool):
             self.refuse(parameter, value, "True or False")
 
     def count(self, value: Any, parameter: str, *, optional: bool = False, least: int = 0) -> None:
         """Refuse what is no whole number of at least ``least``."""
-        if is_template(value) or (optional and value is None):
+        if self._comes_later(value, parameter) or (optional and value is None):
             return
         if isinstance(value, bool) or not isinstance(value, int) or value < least:
             self.refuse(parameter, value, f"a whole number of at least {least}" + (", or None" if optional else ""))
@@ -53,6 +57,9 @@ class Checks:
         """Refuse none and more than one of several parameters."""
         if sum(value is not None for value in values.values()) != 1:
             self.refuse(", ".join(values), tuple(values.values()), "exactly one of them")
+
+    def _comes_later(self, value: Any, parameter: str) -> bool:
+        return parameter in self._later and is_template(value)
 
     def end(self) -> None:
         """Raise what was found.
@@ -65,13 +72,24 @@ class Checks:
             raise InvalidInputsError(self.problems)
 
 
+def check_json(value: Any, parameter: str) -> None:
+    """Refuse what cannot be written as JSON."""
+    try:
+        json.dumps(value, allow_nan=False)
+    except (TypeError, ValueError, RecursionError):
+        raise InvalidInputError(parameter, value, "something that can be written as JSON") from None
+
+
+def text_or_none(value: Any, parameter: str) -> None:
+    """Refuse what is neither ``None`` nor text, which may be empty."""
+    if value is not None and not isinstance(value, str):
+        raise InvalidInputError(parameter, value, "text, or None")
+
+
 def json_or_none(value: Any, parameter: str) -> None:
     """Refuse what is neither ``None`` nor a mapping that can be written as JSON."""
     if value is None:
         return
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        raise InvalidInputError(parameter, value, "something that can be written as JSON") from None
+    check_json(value, parameter)
     if not isinstance(value, dict):
         raise InvalidInputError(parameter, value, "a mapping")

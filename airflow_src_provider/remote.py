@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import math
 import time
 from datetime import timedelta
 from functools import cached_property
@@ -19,6 +18,10 @@ STATUSES = frozenset({"success", "failed", "timeout", "error"})
 # Airflow's own limit on a deferral only catches what the trigger's deadline did not; it must come later.
 BACKSTOP = 600.0
 SHOWN_FAILURES = 20
+#: Seconds that a worker waits inside the look before a deferral, and inside other looks.
+FIRST_LOOK, LOOK = 5.0, 900.0
+#: Ten years, in seconds; a moment much later than that does not fit into a date.
+LONGEST = 10 * 366 * 86400.0
 
 
 def seconds(parameter: str, value: Any, *, least: float = 0.0) -> float:
@@ -26,24 +29,32 @@ def seconds(parameter: str, value: Any, *, least: float = 0.0) -> float:
 
     :param parameter: name of the parameter, for the error.
     :param value: a number of seconds or a ``timedelta``.
-    :param least: the value must be above this.
+    :param least: the value must be above this, and not above ten years.
     :raises InvalidInputError: anything else.
     """
     raw = value.total_seconds() if isinstance(value, timedelta) else value
-    if isinstance(raw, bool) or not isinstance(raw, int | float) or not math.isfinite(raw) or raw <= least:
-        raise InvalidInputError(parameter, value, f"seconds as a number, or a timedelta, above {least:g}")
+    if isinstance(raw, bool) or not isinstance(raw, int | float) or not least < raw <= LONGEST:
+        allowed = f"seconds as a number, or a timedelta, above {least:g} and at most {LONGEST:.0f}"
+        raise InvalidInputError(parameter, value, allowed)
     return float(raw)
 
 
 def is_template(value: Any) -> bool:
     """Tell whether a value, or a part of it, is known only when the task runs."""
-    if isinstance(value, str):
-        return "{{" in value or "{%" in value
-    if isinstance(value, dict):
-        return any(is_template(part) for pair in value.items() for part in pair)
-    if isinstance(value, list | tuple | set):
-        return any(is_template(one) for one in value)
-    return hasattr(value, "iter_references")
+    todo, seen = [value], set()
+    while todo:
+        one = todo.pop()
+        if isinstance(one, str):
+            if "{{" in one or "{%" in one:
+                return True
+        elif isinstance(one, dict | list | tuple | set):
+            if id(one) not in seen:
+                # What holds itself, or is nested deeply, is refused by the check that follows.
+                seen.add(id(one))
+                todo += [part for pair in one.items() for part in pair] if isinstance(one, dict) else one
+        elif hasattr(one, "iter_references"):
+            return True
+    return False
 
 
 class RemoteTask:
@@ -58,6 +69,8 @@ class RemoteTask:
     poll_interval: float
     deferrable: bool
     cancel_on_kill: bool
+    #: Whether templates have been rendered, so that what still looks like one is meant.
+    rendered = False
     _waiting_for: Wait | None = None
     _waiting_by = ""
     _urgent_client: Any = None
@@ -72,6 +85,13 @@ class RemoteTask:
     def client(self) -> Any:
         """Return the service's client."""
         return self.hook.client
+
+    def looker(self, max_wait: float = LOOK) -> Any:
+        """Return the client for looks, which leaves the last of the budget to requests that do something.
+
+        :param max_wait: seconds that one request may spend waiting.
+        """
+        return type(self.client)(self.client.session.yielding(max_wait))
 
     def wait_for(
         self,
@@ -95,7 +115,8 @@ class RemoteTask:
         """
         from airflow_src_provider.client.waiting import Progress
 
-        client = self.client
+        # A look that cannot be had soon is taken by the triggerer, later.
+        client = self.looker(FIRST_LOOK) if self.deferrable else self.looker()
         self.end_if_killed(wait, trigger)
         progress = Progress(wait)
         line = None
@@ -153,6 +174,7 @@ class RemoteTask:
 
         The carry comes back inside the event, not through ``defer(kwargs=…)``: ``dag.test()`` drops those.
         """
+        self.rendered = True
         event = (next_kwargs or {}).get("event")
         if isinstance(event, dict) and "carry" in event:
             event = dict(event)

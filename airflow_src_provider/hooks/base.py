@@ -15,6 +15,7 @@ from airflow_src_provider.client.budget import BudgetSettings, open_budget
 from airflow_src_provider.client.http import ApiSession
 from airflow_src_provider.exceptions import ResearchCloudError, TokenRejectedError
 from airflow_src_provider.hooks.fields import ConnectionFields
+from airflow_src_provider.hooks.metrics import airflow_metrics
 
 if TYPE_CHECKING:
     from airflow.sdk import Connection
@@ -51,6 +52,7 @@ class ResearchCloudHook(BaseHook):
     :param conn_id: id of the Airflow connection.
     """
 
+    conn_type: ClassVar[str]
     service_name: ClassVar[str]
     token_header: ClassVar[str]
     #: Seconds in which ``rate_limit`` requests (default 1000) are allowed.
@@ -115,6 +117,7 @@ class ResearchCloudHook(BaseHook):
             max_wait=max_wait,
             certain_503=self.certain_503,
             refresh_token=self._read_token,
+            observer=airflow_metrics(self.conn_type),
         )
 
     def test_connection(self) -> tuple[bool, str]:

@@ -6,18 +6,28 @@ numbers), so each field accepts both. All problems of a connection are reported 
 
 from __future__ import annotations
 
+import base64
 import json
 import logging
 import math
+import re
 from collections.abc import Iterable
 from datetime import date, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from airflow.sdk.log import mask_secret
 
-from airflow_src_provider.client.redaction import HIDDEN, check_base_url, check_token
+from airflow_src_provider.client.errors import on_one_line
+from airflow_src_provider.client.redaction import (
+    HIDDEN,
+    SHORTEST_IN_DATA,
+    Secret,
+    check_base_url,
+    check_token,
+    spellings,
+)
 from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError
 
 if TYPE_CHECKING:
@@ -26,6 +36,11 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 WORDS = {"true": True, "yes": True, "1": True, "false": False, "no": False, "0": False}
+
+
+#: Longer words are no words, but may be a token, a key or a password.
+LONGEST_WORD = 20
+_WORD = re.compile(r"[\w+-]+")
 
 
 class ConnectionFields:
@@ -54,7 +69,7 @@ class ConnectionFields:
             log.warning(
                 "Connection %r has fields in extra that mean nothing here: %s. Known are: %s.",
                 self._connection.conn_id,
-                ", ".join(unknown),
+                ", ".join(HIDDEN if _may_be_secret(name) else on_one_line(name) for name in unknown),
                 ", ".join(self._known),
             )
         if len(self._problems) == 1:
@@ -63,7 +78,9 @@ class ConnectionFields:
             raise InvalidInputsError(self._problems)
 
     def refuse(self, name: str, value: object, allowed: str) -> None:
-        """Remember that a field is unusable. ``value`` is shown, so it must not hold a secret."""
+        """Remember that a field is unusable. ``value`` is shown, unless it may be a secret in the wrong field."""
+        if self._holds_token(value) or _may_be_secret(value):
+            value = HIDDEN
         self._problems.append(InvalidInputError(f"connection {self._connection.conn_id!r}: {name}", value, allowed))
 
     def token(self) -> str:
@@ -77,8 +94,12 @@ class ConnectionFields:
         except InvalidInputError as error:
             self.refuse("password", error.value, error.allowed)
             return ""
-        mask_secret(token)
+        mask_secret([*spellings(token)])
         return token
+
+    def _holds_token(self, value: object) -> bool:
+        token = (self._connection.password or "").strip().lower()
+        return len(token) >= SHORTEST_IN_DATA and token in str(value).lower()
 
     def base_url(self, default_path: str) -> str | None:
         """Return the API's base URL from host, port and schema, into which Airflow splits a URL of a connection URI.
@@ -94,6 +115,9 @@ class ConnectionFields:
             url = f"{url}:{self._connection.port}"
         if self._connection.schema:
             url = f"{url}/{self._connection.schema.strip('/')}"
+        if self._holds_token(url):
+            self.refuse("host", HIDDEN, "the address of the service, or nothing; it holds the token")
+            return None
         try:
             checked = check_base_url(url)
         except InvalidInputError as error:
@@ -126,8 +150,9 @@ class ConnectionFields:
             self.refuse(name, HIDDEN, f"a URL that begins with {' or '.join(f'{scheme}://' for scheme in schemes)}")
             return ""
         if password:
-            mask_secret(password)
-        return raw
+            pair = f"{unquote(parts.username or '')}:{unquote(password)}"
+            mask_secret([password, *spellings(unquote(password)), base64.b64encode(pair.encode()).decode()])
+        return Secret(raw)
 
     def text(self, name: str) -> str:
         """Return a text field, without surrounding white space."""
@@ -136,6 +161,9 @@ class ConnectionFields:
             return ""
         if not isinstance(raw, str):
             self.refuse(name, f"a {type(raw).__name__}", "text")
+            return ""
+        if self._holds_token(raw):
+            self.refuse(name, HIDDEN, "something else than the token, which belongs into password only")
             return ""
         return raw.strip()
 
@@ -155,7 +183,7 @@ class ConnectionFields:
             return default
         try:
             value = math.nan if isinstance(raw, bool) else float(raw)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             value = math.nan
         if not above < value <= at_most:
             self.refuse(name, raw, f"a number above {above:g} and at most {at_most:g}")
@@ -184,7 +212,12 @@ class ConnectionFields:
     def file(self, name: str) -> str:
         """Return the path of a file that exists on this machine."""
         path = self.text(name)
-        if path and not Path(path).is_file():
+        try:
+            is_there = Path(path).is_file()
+        except OSError:
+            # Too long for a name of a file.
+            is_there = False
+        if path and not is_there:
             self.refuse(name, path, "the path of a file that exists on every machine that runs Airflow")
         return path
 
@@ -206,7 +239,7 @@ class ConnectionFields:
             return {}
         try:
             extra = json.loads(raw)
-        except ValueError as error:
+        except (ValueError, RecursionError) as error:
             where = f" ({error.msg} at character {error.pos})" if isinstance(error, json.JSONDecodeError) else ""
             self.refuse("extra", HIDDEN, f"a JSON object; this is not JSON{where}")
             return {}
@@ -215,3 +248,12 @@ class ConnectionFields:
             return {}
         mask_secret(extra)
         return extra
+
+
+def _may_be_secret(value: object) -> bool:
+    """Tell whether a value, typed into the wrong field, may be a credential."""
+    if value is None or isinstance(value, bool):
+        return False
+    shown = str(value)
+    # What stands before @ is a user with a password, what follows ? or = may be a token, however short.
+    return bool(set(shown) & set("@?=")) or any(len(word) > LONGEST_WORD for word in _WORD.findall(shown))

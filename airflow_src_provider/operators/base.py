@@ -116,6 +116,7 @@ class RemoteOperator(RemoteTask, BaseOperator):
         conn_id = getattr(self, self.conn_id_field)
         if not isinstance(conn_id, str) or not conn_id.strip():
             raise InvalidInputError(self.conn_id_field, conn_id, "the id of a connection")
+        self.rendered = True
         return self._or_pause(context, lambda: self.work(context))
 
     def work(self, context: Context) -> Any:

@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_src_provider.exceptions import OutcomeUnknownError
+from airflow_src_provider.exceptions import OutcomeUnknownError, RemoteWorkError
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
@@ -61,6 +61,21 @@ class Ledger:
         """Return what an older epoch recorded under the key and this one has not replaced, or ``None``."""
         record = self._read(key)
         return record["value"] if record and record["epoch"] != self.epoch else None
+
+    @property
+    def keeps(self) -> bool:
+        """Tell whether what is put into it can be had again, also after a deferral."""
+        return self._store is not None
+
+    def whole(self, key: str, parts: int) -> list[Any]:
+        """Return what :meth:`plan` or :meth:`each` has recorded in so many parts.
+
+        :raises RemoteWorkError: some of it is gone.
+        """
+        found = [self.get(f"{key}.{number}") for number in range(parts)]
+        if None in found:
+            raise RemoteWorkError(f"the memory of this task has lost {key}; a retry looks at the service instead")
+        return [one for part in found for one in part]
 
     def put(self, key: str, value: Any) -> None:
         """Record a JSON-able value."""

@@ -20,6 +20,7 @@ A half owns its paths, its state, the form of its errors and its switches. To wr
 
 from __future__ import annotations
 
+import functools
 import json
 import types
 from abc import ABC, abstractmethod
@@ -125,7 +126,8 @@ class HalfSwitches:
 
         :raises ValueError: saying which switch and what it accepts.
         """
-        hints = get_type_hints(type(self))
+        kind: type = type(self)
+        hints = _hints(kind)
         for name, value in changes.items():
             if name not in hints:
                 raise ValueError(f"unknown switch {name!r}; known: {', '.join(sorted(hints))}")
@@ -146,6 +148,11 @@ class HalfSwitches:
     def names(self) -> set[str]:
         """Names of all switches."""
         return {item.name for item in fields(self)}
+
+
+@functools.cache
+def _hints(switches: type) -> dict[str, Any]:
+    return get_type_hints(switches)
 
 
 def _fits(value: Any, hint: Any) -> bool:

@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
 
 
-#: Seconds for which a worker waits inside the look before a deferral.
-FIRST_LOOK = 5.0
-
-
 class RemoteSensor(RemoteTask, BaseSensorOperator):
     """A sensor that waits for remote work which somebody else started, and therefore never ends it.
 
@@ -50,6 +46,10 @@ class RemoteSensor(RemoteTask, BaseSensorOperator):
     def client(self) -> Any:
         """Return the service's client."""
         return self.hook.client
+
+    @cached_property
+    def _looker(self) -> Any:
+        return self.looker()
 
     @property
     def poll_interval(self) -> float:  # type: ignore[override]
@@ -79,7 +79,7 @@ class RemoteSensor(RemoteTask, BaseSensorOperator):
             self.check()
             self._progress = Progress(self.waits_for())
         try:
-            line = self._progress.update(self._progress.wait.look(self.client, self._progress.pending))
+            line = self._progress.update(self._progress.wait.look(self._looker, self._progress.pending))
         except ApiError as error:
             if not error.retryable:
                 raise
@@ -92,14 +92,13 @@ class RemoteSensor(RemoteTask, BaseSensorOperator):
 
     def execute(self, context: Context) -> Any:
         """Wait."""
+        self.rendered = True
         if not self.deferrable:
             return super().execute(context)
         self.check()
         try:
             deadline = time.time() + self.timeout
             wait = self.waits_for()
-            # A look that cannot be had now is taken by the triggerer, later.
-            self.client = type(self.client)(self.client.session.hasty(FIRST_LOOK))
             event = self.wait_for(wait, trigger=self.trigger_path, deadline=deadline, carry={})
             return self.execute_complete(context, event, {})
         except (AirflowFailException, AirflowSensorTimeout) as error:

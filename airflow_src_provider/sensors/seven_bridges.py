@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_src_provider.checks import Checks
-from airflow_src_provider.items import CONN_ID, TRIGGERS, SevenBridgesTask, read_jobs, read_tasks, task_report
 from airflow_src_provider.sensors.base import RemoteSensor
+from airflow_src_provider.seven_bridges import CONN_ID, TRIGGERS, SevenBridgesTask, read_jobs, read_tasks, task_report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

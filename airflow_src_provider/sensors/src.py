@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow_src_provider.client.src import validate
 from airflow_src_provider.client.src.capacity import CapacityWait, key_of, place_of
 from airflow_src_provider.client.src.resolve import DEFAULT_CLOUD, locate, pick_flavour
-from airflow_src_provider.client.src.selection import check_choice, select
+from airflow_src_provider.client.src.selection import check_choice, chosen, select
 from airflow_src_provider.client.src.states import Status
 from airflow_src_provider.client.src.waits import MAX_IDS, MAX_SUMMARIES, WorkspaceWait
 from airflow_src_provider.exceptions import InvalidInputError, RemoteWorkError
@@ -86,10 +86,11 @@ class SrcWorkspaceSensor(SrcSensor):
     def check(self) -> None:
         """Refuse bad input."""
         check_choice(self.workspace, self.workspace_id)
-        for state in validate.texts(self.states, "states"):
+        states = validate.texts(self.states, "states")
+        for state in states:
             if state not in STATES:
                 raise InvalidInputError("states", state, f"one or several of {', '.join(STATES)}")
-        if not self.states:
+        if not states:
             raise InvalidInputError("states", self.states, f"one or several of {', '.join(STATES)}")
 
     def execute(self, context: Context) -> Any:
@@ -100,7 +101,7 @@ class SrcWorkspaceSensor(SrcSensor):
 
     def waits_for(self) -> Wait:
         """Return what to wait for."""
-        wanted = self.workspace_id if self.workspace is None else self.workspace
+        wanted = chosen(self.workspace, self.workspace_id)
         asked = [wanted] if isinstance(wanted, str) else wanted
         if not isinstance(asked, dict) and all(validate.is_uuid(one) for one in asked):
             ids = [one.lower() for one in asked]
@@ -116,7 +117,7 @@ class SrcWorkspaceSensor(SrcSensor):
         if failed:
             raise RemoteWorkError(f"{len(failed)} workspaces cannot get there:\n{failures_text(failed)}", failed)
         results = event["results"]
-        wanted = self.workspace_id if self.workspace is None else self.workspace
+        wanted = chosen(self.workspace, self.workspace_id)
         calls = self.client.session.calls
         if isinstance(wanted, str):
             only = next(iter(results.values()))

@@ -88,7 +88,7 @@ class WaitTrigger(BaseTrigger):
     def make_poller(self) -> Any:
         """Build the client that the hub looks with. Blocks, so it runs in a thread."""
         client = self.make_client()
-        return type(client)(client.session.hasty(POLL_PATIENCE))
+        return type(client)(client.session.yielding(POLL_PATIENCE))
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield exactly one event."""

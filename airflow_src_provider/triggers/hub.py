@@ -5,8 +5,9 @@ together: whoever is due takes along everybody who will be due before long. How 
 interval it asked for, its age, and what the token's budget has left. Requests run in threads of the hub's own, never on
 the loop, and do not wait inside: a "not now" comes back here, and the next look comes later.
 
-What happens to an error depends on whom it concerns. One that may pass stays here. One that will not pass (a refused
-token, say) ends all waits of that kind, each with an event that says why.
+What happens to an error depends on whom it concerns. One that may pass stays here. One that will not pass ends all
+waits of that kind, each with an event that says why, if it is about all of them (a refused token, say). When the
+service refuses to speak about some of the ids, the waits are looked at apart until it is clear whose they are.
 """
 
 from __future__ import annotations
@@ -21,7 +22,15 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from airflow_src_provider.client.waiting import Progress, Wait, affordable, is_final, jitter, stretched
-from airflow_src_provider.exceptions import ApiError, InvalidInputError
+from airflow_src_provider.exceptions import (
+    ApiError,
+    BadRequestError,
+    BudgetWaitError,
+    ConflictError,
+    ForbiddenError,
+    InvalidInputError,
+    NotFoundError,
+)
 
 log = logging.getLogger(__name__)
 
@@ -33,6 +42,10 @@ ALONG = 0.5
 #: Seconds for a last look, for a wait whose time ran out while no triggerer was there.
 LAST_LOOK = 10.0
 CLIENT_TRIES = 5
+#: Errors of a whole look that may be about a single id of it.
+REFUSALS = (BadRequestError, ConflictError, ForbiddenError, NotFoundError)
+#: Looks of one round that find out whom such an error concerns; what they leave open is for the next round.
+MOST_APART = 64
 
 _hubs: dict[asyncio.AbstractEventLoop, dict[Hashable, Hub]] = {}
 _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="airflow-src-provider-poll")
@@ -116,11 +129,11 @@ class _Round:
             waiter.looked_at = now
             waiter.due = now + waiter.period * factor
 
-    def back_off(self, least: float) -> None:
+    def back_off(self, least: float, exactly: bool = False) -> None:
         self.failures += 1
         usual = min((waiter.period for waiter in self.waiters), default=0.0)
-        pause = max(least, usual * min(BACK_OFF_MAX, 2.0**self.failures))
-        self.not_before = _now() + pause * jitter()
+        pause = least if exactly else max(least, usual * min(BACK_OFF_MAX, 2.0**self.failures) * jitter())
+        self.not_before = _now() + pause
 
 
 class Hub:
@@ -212,9 +225,11 @@ class Hub:
 
     async def _look(self, kind: type[Wait], round_: _Round) -> None:
         waiters = round_.begin_look()
-        ids = list(dict.fromkeys(i for w in waiters for i in w.progress.pending))
         try:
-            found, floor = await asyncio.get_running_loop().run_in_executor(_threads, self._ask, kind, ids)
+            try:
+                floor = await self._look_at(kind, waiters)
+            except REFUSALS as error:
+                floor = await self._look_apart(kind, waiters, error)
         except ApiError as error:
             self._failed(kind, round_, error)
         except Exception as error:
@@ -223,15 +238,42 @@ class Hub:
                 log.warning("The connection cannot be read now, %d waits go on: %s", len(round_.waiters), error)
                 round_.back_off(0.0)
                 return
-            log.exception("Looking at %d %s failed", len(ids), kind.kind)
+            log.exception("Looking at %d %s failed", len(waiters), kind.kind)
             for waiter in list(round_.waiters):
                 waiter.fail(error)
         else:
             if round_.failures:
                 log.info("%s: answers again after %d failures.", kind.kind, round_.failures)
             round_.end_look(waiters, floor)
-            for waiter in waiters:
-                waiter.take(found)
+
+    async def _look_at(self, kind: type[Wait], waiters: list[_Waiter]) -> float:
+        """Look once for these waits; return the seconds for which the budget asks to be left alone."""
+        ids = list(dict.fromkeys(i for w in waiters for i in w.progress.pending))
+        found, floor = await asyncio.get_running_loop().run_in_executor(_threads, self._ask, kind, ids)
+        for waiter in waiters:
+            waiter.take(found)
+        return floor
+
+    async def _look_apart(self, kind: type[Wait], waiters: list[_Waiter], error: ApiError) -> float:
+        """Find out whose ids the service refuses, by halves: only those waits end."""
+        log.warning(
+            "%s: a look at %d waits is refused, finding out whom it concerns: %s", kind.kind, len(waiters), error
+        )
+        refused = [(waiters, error)]
+        floor, looks = 0.0, 0
+        while refused and looks < MOST_APART:
+            part, error = refused.pop()
+            if len(part) == 1:
+                part[0].finish(part[0].progress.event("error", str(error)))
+                continue
+            middle = len(part) // 2
+            for half in (part[:middle], part[middle:]):
+                looks += 1
+                try:
+                    floor += await self._look_at(kind, half)
+                except REFUSALS as again:
+                    refused.append((half, again))
+        return floor
 
     def _ask(self, kind: type[Wait], ids: list[str]) -> tuple[Mapping[str, Any], float]:
         if self._client is None:
@@ -246,7 +288,8 @@ class Hub:
             for waiter in list(round_.waiters):
                 waiter.finish(waiter.progress.event("error", str(error)))
             return
-        round_.back_off(error.retry_after or 0.0)
+        # The budget knows when the next request may go; whoever comes much later finds it used up again.
+        round_.back_off(error.retry_after or 0.0, exactly=isinstance(error, BudgetWaitError))
         log.log(
             logging.WARNING if round_.failures == 1 else logging.DEBUG,
             "%s: no answer, %d waits go on, next look in %.0f s: %s",

@@ -5,7 +5,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from scripts.accounts import Step, attribute, listing, peak, table
+from scripts.accounts import Allowance, Step, attribute, listing, peak, table, usage
 
 MOMENTS = st.lists(st.integers(0, 1000), max_size=60)
 
@@ -60,3 +60,14 @@ def test_the_table_adds_up() -> None:
         ["3", "2,022"],
     ]
     assert len({len(line) for line in lines}) == 1
+
+
+def test_the_allowance_is_shown_with_what_was_used_and_refused() -> None:
+    shown = usage(
+        [Allowance("SURF Research Cloud", 1000, 60.0, 8, 0), Allowance("Seven Bridges", 1000, 300.0, 1095, 12)]
+    )
+    assert shown.splitlines() == [
+        "Most of the allowance used in any window:",
+        "SURF Research Cloud       8 of 1,000 in 60 s    1 %   0 refused",
+        "Seven Bridges        1,095 of 1,000 in 300 s  110 %  12 refused",
+    ]

@@ -5,11 +5,13 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from airflow.sdk import conf
+
 from airflow_src_provider.exceptions import InvalidInputError
-from airflow_src_provider.items import CONN_ID, SevenBridgesTask
 from airflow_src_provider.links.seven_bridges import SevenBridgesLink, portal_page
 from airflow_src_provider.operators.base import RemoteOperator
 from airflow_src_provider.operators.durable import Ledger
+from airflow_src_provider.seven_bridges import CONN_ID, SevenBridgesTask
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Sequence
@@ -20,6 +22,9 @@ if TYPE_CHECKING:
 
     from airflow_src_provider.client.seven_bridges.bulk import BulkItem
     from airflow_src_provider.client.seven_bridges.selection import Found, Selection
+
+#: Items of a plan in one record.
+PLANNED = 100
 
 
 class SevenBridgesOperator(SevenBridgesTask, RemoteOperator):
@@ -55,6 +60,29 @@ class SevenBridgesOperator(SevenBridgesTask, RemoteOperator):
             begun = time.time()
             ledger.put("begun", begun)
         return float(begun)
+
+    def kept(self, ledger: Ledger, carry: dict[str, Any], **places: tuple[str, int]) -> dict[str, Any]:
+        """Note which long lists of the carry need not travel through a deferral, because the memory has them.
+
+        :param places: by name of the list: the key under which the memory has it, and the length of its parts.
+        """
+        days = conf.getint("state_store", "default_retention_days", fallback=30)
+        if ledger.keeps and (days == 0 or self.timeout < days * 86400.0):
+            long = {name: place for name, place in places.items() if len(carry[name]) > place[1]}
+            carry["kept"] = {name: [key, -(-len(carry[name]) // length)] for name, (key, length) in long.items()}
+        return carry
+
+    def packed(self, carry: dict[str, Any]) -> dict[str, Any]:
+        """Return the carry for a deferral, without what the memory has."""
+        return {name: value for name, value in super().packed(carry).items() if name not in carry.get("kept", ())}
+
+    def execute_complete(self, context: Context, event: Any, carry: dict[str, Any]) -> Any:
+        """Resume after the wait."""
+        ledger = self.ledger(context)
+        for name, (key, parts) in carry.get("kept", {}).items():
+            if name not in carry:
+                carry[name] = ledger.whole(key, parts)
+        return super().execute_complete(context, event, carry)
 
     def show(self, project: str | None, task_id: str | None = None) -> None:
         """Link the task in the UI to a page of the portal."""

@@ -6,8 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_src_provider.checks import Checks
 from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError
-from airflow_src_provider.items import TRIGGERS
-from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator, records
+from airflow_src_provider.operators.seven_bridges.base import PLANNED, records
+from airflow_src_provider.operators.seven_bridges.choosing import FilesAndFoldersOperator
 from airflow_src_provider.operators.seven_bridges.naming import check_name, fill, needed
 
 if TYPE_CHECKING:
@@ -20,9 +20,11 @@ if TYPE_CHECKING:
 
 IF_EXISTS = ("skip", "fail", "copy")
 CHUNK = 100
+#: What a copy has from its original, beside the name.
+TRAITS = ("size", "metadata")
 
 
-class SevenBridgesCopyFilesOperator(SevenBridgesOperator):
+class SevenBridgesCopyFilesOperator(FilesAndFoldersOperator):
     """Copy files to the top level of a project, 100 per call; or, by async jobs of 100, to a folder, under new names,
     or whole folders. API pages: "Copy multiple files between projects", "Copy multiple files".
 
@@ -45,11 +47,8 @@ class SevenBridgesCopyFilesOperator(SevenBridgesOperator):
     :raises RemoteWorkError: files could not be copied. A retry copies only those.
     """
 
-    trigger_path = f"{TRIGGERS}.SevenBridgesAsyncJobTrigger"
     template_fields: Sequence[str] = (
-        *SevenBridgesOperator.template_fields,
-        "files",
-        "folders",
+        *FilesAndFoldersOperator.template_fields,
         "project",
         "parent",
         "rename",
@@ -58,12 +57,13 @@ class SevenBridgesCopyFilesOperator(SevenBridgesOperator):
     _missing: Mapping[str, str] = {}
     _begun: float
     _by_job = False
+    _ledger: Ledger
+    _chunks = 0
+    _made: list[Any]
 
     def __init__(
         self,
         *,
-        files: Any = None,
-        folders: Sequence[str] | None = None,
         project: str | None = None,
         parent: str | None = None,
         rename: str | Mapping[str, str] | None = None,
@@ -71,8 +71,6 @@ class SevenBridgesCopyFilesOperator(SevenBridgesOperator):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        self.files = files
-        self.folders = folders
         self.project = project
         self.parent = parent
         self.rename = rename
@@ -82,15 +80,8 @@ class SevenBridgesCopyFilesOperator(SevenBridgesOperator):
     def checks(self, check: Checks) -> None:
         """Check the parameters."""
         from airflow_src_provider.client.seven_bridges import validate
-        from airflow_src_provider.client.seven_bridges.selection import literal, read
 
         super().checks(check)
-        if self.files is None and self.folders is None:
-            check.refuse("files, folders", None, "at least one of them")
-        if self.files is not None:
-            check(read, self.files, "files")
-        if self.folders is not None:
-            check(lambda value, name: validate.file_ids(literal(value), name), self.folders, "folders")
         check.exactly_one(project=self.project, parent=self.parent)
         if self.project is not None:
             check(validate.project_id, self.project, "project")
@@ -114,15 +105,17 @@ class SevenBridgesCopyFilesOperator(SevenBridgesOperator):
         ledger = self.ledger(context)
         self._begun = self.begun(ledger)
         self.show(self.project)
-        plan = ledger.plan("plan", lambda: self._plan(ledger))
+        plan = ledger.plan("plan", lambda: self._plan(ledger), PLANNED)
         wanted = [item for item in plan if "there" not in item and "error" not in item]
         by_job = self.project is None or any(item.get("folder") or "to" in item for item in wanted)
         where = self.project or f"folder {self.parent}"
         self.log.info("Copying %d files to %s, %d are there already", len(wanted), where, len(plan) - len(wanted))
         self._by_job = by_job
+        self._ledger, self._chunks, self._made = ledger, -(-len(wanted) // CHUNK), []
         send = self._send_job if by_job else self._send
         done = ledger.each("copies", wanted, send, self._find, CHUNK)
-        return {"plan": plan, "records": done, "missing": ledger.get("missing") or dict(self._missing)}
+        carry = {"plan": plan, "records": done, "missing": ledger.get("missing") or dict(self._missing)}
+        return self.kept(ledger, carry, plan=("plan", PLANNED), records=("copies", CHUNK))
 
     def _plan(self, ledger: Ledger) -> list[Any]:
         from airflow_src_provider.client.seven_bridges.finders import Place
@@ -160,7 +153,7 @@ class SevenBridgesCopyFilesOperator(SevenBridgesOperator):
                 item: dict[str, Any] = {key: file[key] for key in ("id", "name", "size") if key in file}
                 to = fill(rename, file, "rename") if isinstance(rename, str) else (rename or {}).get(file["id"])
                 plan.append({**item, "to": to} if to else item)
-        folders = list(dict.fromkeys(literal(self.folders) or []))
+        folders = self.folder_ids()
         for looked in known(self.client.files.get_many(folders, fields=("id", "name"))) if folders else []:
             if looked.resource is None:
                 self._missing = {**self._missing, looked.sent: "no such folder"}
@@ -181,6 +174,7 @@ class SevenBridgesCopyFilesOperator(SevenBridgesOperator):
         def done(copied: dict[str, Any]) -> Any:
             return {"file": copied["new_file_id"], "name": copied.get("new_file_name")}
 
+        self._made += [done(item.resource or {}) for item in by_id.values() if item.status == "done"]
         made = records((by_id[id_] for id_ in names), done, lambda ids: self._find([{"id": id_} for id_ in ids]))
         for id_, record in zip(names, made, strict=True):
             if record and "file" in record:
@@ -192,37 +186,64 @@ class SevenBridgesCopyFilesOperator(SevenBridgesOperator):
             {"file": item["id"], **self._place, **({"name": item["to"]} if "to" in item else {})} for item in items
         ]
         job = self.client.async_jobs.copy(wanted)["id"]
+        self._made.append({"job": f"copy/{job}"})
         return [{"job": f"copy/{job}", "position": position} for position in range(len(items))]
 
     def _find(self, items: Sequence[Any]) -> list[Any | None]:
         from airflow_src_provider.client.seven_bridges import finders
+
+        originals = self._named(items)
+        wanted = [item["name"] for item in originals if item["name"]]
+        if self._by_job:
+            finders.let_copies_end(self.client, self._begun)
+        others = self._copies_of_others()
+        # None of these names was taken when it was looked, so what has one now is the copy; but of which file?
+        found = {} if self.if_exists == "copy" else finders.Place(self.client, self._place).named(wanted)
+        several = len(set(wanted)) < len(wanted) or any(file["id"] in others for file in found.values())
+        if self.if_exists == "copy" or several:
+            candidates = finders.copies_since(self.client, wanted, self._place, self._begun)
+        else:
+            candidates = {name: [file] for name, file in found.items()}
+        if several:
+            originals = self._described(originals)
+        copies = finders.pair(originals, candidates, others)
+        return [
+            {"file": copy["id"], "name": copy["name"], "renamed": copy["name"] != item["name"]} if copy else None
+            for item, copy in zip(originals, copies, strict=True)
+        ]
+
+    def _named(self, items: Sequence[Any]) -> list[dict[str, Any]]:
+        """Return items with the names that their copies were to get."""
         from airflow_src_provider.client.seven_bridges.bulk import known
 
         names = {item["id"]: item.get("to") or item.get("name") for item in items}
         unnamed = [id_ for id_, name in names.items() if not name]
         for looked in known(self.client.files.get_many(unnamed, fields=("id", "name"))) if unnamed else []:
             names[looked.sent] = (looked.resource or {}).get("name")
-        wanted = [name for name in names.values() if name]
-        if self._by_job:
-            finders.let_copies_end(self.client, self._begun)
-        if self.if_exists == "copy":
-            found = finders.copies_since(self.client, wanted, self._place, self._begun)
-        else:
-            # None of these names was taken when it was looked, so what has one now is the copy.
-            found = finders.Place(self.client, self._place).named(wanted)
-        return [
-            {"file": found[name]["id"], "name": found[name]["name"], "renamed": found[name]["name"] != name}
-            if name in found
-            else None
-            for name in names.values()
-        ]
+        return [{"id": id_, "name": name} for id_, name in names.items()]
+
+    def _described(self, originals: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+        """Return originals with what tells them from others of their name."""
+        from airflow_src_provider.client.seven_bridges.bulk import known
+
+        looked = known(self.client.files.get_many([item["id"] for item in originals], fields=("id", *TRAITS)))
+        return [{**(one.resource or {}), **item} for item, one in zip(originals, looked, strict=True)]
+
+    def _copies_of_others(self) -> set[str]:
+        """Return the ids of the copies that are known, or were made by jobs that are known."""
+        from airflow_src_provider.client.seven_bridges import states
+        from airflow_src_provider.client.seven_bridges.waits import AsyncJobWait
+
+        chunks = [self._ledger.get(f"copies.{number}") or [] for number in range(self._chunks)]
+        recorded = [record for part in (*chunks, self._made) for record in part if record]
+        jobs = _jobs(recorded)
+        ended = AsyncJobWait.look(self.client, jobs).values() if jobs else []
+        made = [entry for job in ended if isinstance(job, dict) for entry in states.resources(job)]
+        return {record["file"] for record in recorded if "file" in record} | {str(file.get("id")) for file in made}
 
     def waits_for(self, carry: dict[str, Any]) -> Wait | None:
         """Return the async jobs, if there are any."""
-        from airflow_src_provider.client.seven_bridges.waits import AsyncJobWait
-
-        jobs = list(dict.fromkeys(record["job"] for record in carry["records"] if record and "job" in record))
-        return AsyncJobWait(jobs) if jobs else None
+        return self.wait_for_jobs(_jobs(carry["records"]))
 
     def finish(self, context: Context, carry: dict[str, Any], event: dict[str, Any] | None) -> Any:
         """Report."""
@@ -256,6 +277,10 @@ class SevenBridgesCopyFilesOperator(SevenBridgesOperator):
         }
         self.log.info("%d copied, %d there already, %d failed", len(made), len(there), len(failures))
         return self.settle(context, summary, failures, len(plan) + len(missing))
+
+
+def _jobs(records: Sequence[Any]) -> list[str]:
+    return list(dict.fromkeys(record["job"] for record in records if record and "job" in record))
 
 
 def _target(item: Mapping[str, Any]) -> str:

@@ -6,8 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_src_provider.checks import Checks
 from airflow_src_provider.exceptions import InvalidInputError
-from airflow_src_provider.items import TRIGGERS
-from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator
+from airflow_src_provider.operators.seven_bridges.choosing import FilesAndFoldersOperator
 from airflow_src_provider.remote import listed
 
 if TYPE_CHECKING:
@@ -21,7 +20,7 @@ MAX_FILES = 1000
 GONE = ("5002:", "404:")
 
 
-class SevenBridgesDeleteFilesOperator(SevenBridgesOperator):
+class SevenBridgesDeleteFilesOperator(FilesAndFoldersOperator):
     """Delete files, 100 per call, and folders with everything in them. API pages: "Bulk deletion of files", "Delete
     multiple files and folders".
 
@@ -38,43 +37,17 @@ class SevenBridgesDeleteFilesOperator(SevenBridgesOperator):
     :raises RemoteWorkError: files could not be deleted.
     """
 
-    trigger_path = f"{TRIGGERS}.SevenBridgesAsyncJobTrigger"
-    template_fields: Sequence[str] = (
-        *SevenBridgesOperator.template_fields,
-        "files",
-        "folders",
-        "max_files",
-        "preview",
-    )
+    template_fields: Sequence[str] = (*FilesAndFoldersOperator.template_fields, "max_files", "preview")
 
-    def __init__(
-        self,
-        *,
-        files: Any = None,
-        folders: Sequence[str] | None = None,
-        max_files: int = MAX_FILES,
-        preview: bool = False,
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *, max_files: int = MAX_FILES, preview: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.files = files
-        self.folders = folders
         self.max_files = max_files
         self.preview = preview
         self.check()
 
     def checks(self, check: Checks) -> None:
         """Check the parameters."""
-        from airflow_src_provider.client.seven_bridges import validate
-        from airflow_src_provider.client.seven_bridges.selection import literal, read
-
         super().checks(check)
-        if self.files is None and self.folders is None:
-            check.refuse("files, folders", None, "at least one of them")
-        if self.files is not None:
-            check(read, self.files, "files")
-        if self.folders is not None:
-            check(lambda value, name: validate.file_ids(literal(value), name), self.folders, "folders")
         check.count(self.max_files, "max_files", least=1)
         check.flag(self.preview, "preview")
 
@@ -95,15 +68,10 @@ class SevenBridgesDeleteFilesOperator(SevenBridgesOperator):
                 else:
                     carry["failures"][item.sent] = item.error.message if item.error else "the service gave no answer"
         self.log.info("%d files deleted, %d failed", len(carry["deleted"]), len(carry["failures"]))
-        if folders := self._folders():
+        if folders := self.folder_ids():
             # A second job for the same folders finds nothing and does no harm, so there is nothing to look for.
             carry["job"] = ledger.once("job", lambda: f"delete/{self.client.async_jobs.delete(folders)['id']}", None)
         return carry
-
-    def _folders(self) -> list[str]:
-        from airflow_src_provider.client.seven_bridges.selection import literal
-
-        return list(dict.fromkeys(literal(self.folders) or []))
 
     def _plan(self) -> list[Any]:
         from airflow_src_provider.client.seven_bridges.files import is_folder
@@ -111,7 +79,7 @@ class SevenBridgesDeleteFilesOperator(SevenBridgesOperator):
         from airflow_src_provider.exceptions import NotFoundError
 
         inside: list[str] = []
-        for folder in self._folders():
+        for folder in self.folder_ids():
             try:
                 walk = self.client.files.walk(parent=folder, fields=("id", "name", "type"))
                 inside += [found.file["id"] for found in walk if not is_folder(found.file)]
@@ -131,9 +99,7 @@ class SevenBridgesDeleteFilesOperator(SevenBridgesOperator):
 
     def waits_for(self, carry: dict[str, Any]) -> Wait | None:
         """Return the job that deletes folders."""
-        from airflow_src_provider.client.seven_bridges.waits import AsyncJobWait
-
-        return AsyncJobWait([carry["job"]]) if carry["job"] else None
+        return self.wait_for_jobs([carry["job"]] if carry["job"] else [])
 
     def finish(self, context: Context, carry: dict[str, Any], event: dict[str, Any] | None) -> Any:
         """Report."""

@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
-from airflow_src_provider.checks import Checks
+from airflow_src_provider.checks import Checks, json_or_none
 from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError
-from airflow_src_provider.items import TRIGGERS
-from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator, records
+from airflow_src_provider.operators.seven_bridges.base import PLANNED, SevenBridgesOperator, records
 from airflow_src_provider.operators.seven_bridges.naming import check_name, fill, needed
+from airflow_src_provider.seven_bridges import TRIGGERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -105,6 +105,7 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
         check(check_name, self.location, "location")
         check.choice(self.if_exists, "if_exists", IF_EXISTS)
         check(_check_prefix, self.prefix, "prefix")
+        check(json_or_none, self.properties, "properties")
 
     def places(self) -> tuple[list[str], list[str]]:
         """Return where the files lie, and the volume below the prefix."""
@@ -116,12 +117,13 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
         """Start the exports."""
         ledger = self.ledger(context)
         self._look_first = ledger.may_have_acted or ledger.older("plan") is not None
-        plan = ledger.plan("plan", lambda: self._plan(ledger))
+        plan = ledger.plan("plan", lambda: self._plan(ledger), PLANNED)
         self._wanted, self._taken = plan, None
         self.log.info("Exporting %d files to %s/%s", len(plan), self.volume, self.prefix)
         self._looked = self._look_first or len(plan) <= CHUNK
         done = ledger.each("exports", plan, self._send, self._find, CHUNK)
-        return {"plan": plan, "records": done, "missing": ledger.get("missing") or dict(self._missing)}
+        carry = {"plan": plan, "records": done, "missing": ledger.get("missing") or dict(self._missing)}
+        return self.kept(ledger, carry, plan=("plan", PLANNED), records=("exports", CHUNK))
 
     def _plan(self, ledger: Ledger) -> list[Any]:
         from airflow_src_provider.client.seven_bridges.selection import read
@@ -255,7 +257,7 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
         from airflow_src_provider.client.seven_bridges.bulk import known
 
         aliases = {file: location for file, location in plan if failures.get(file, "").startswith(NOT_EXPORTABLE)}
-        if self.if_exists != "skip" or not aliases:
+        if self.if_exists == "fail" or not aliases:
             return []
         storages = {
             item.sent: (item.resource or {}).get("storage") or {}

@@ -40,12 +40,11 @@ class SevenBridgesFindFilesOperator(SevenBridgesOperator):
 
     def checks(self, check: Checks) -> None:
         """Check the parameters."""
-        from airflow_src_provider.client.seven_bridges import validate
-        from airflow_src_provider.client.seven_bridges.selection import literal, read
+        from airflow_src_provider.client.seven_bridges.selection import read
 
         super().checks(check)
         check(read, self.files, "files")
-        check(lambda value, name: [validate.text(one, name) for one in literal(value)], self.fields, "fields")
+        check(_check_fields, self.fields, "fields")
 
     def work(self, context: Context) -> Any:
         """Look."""
@@ -62,3 +61,11 @@ class SevenBridgesFindFilesOperator(SevenBridgesOperator):
             "api_calls": self.api_calls({}),
         }
         return self.settle(context, summary, found.failed, len(files) + len(found.failed))
+
+
+def _check_fields(value: Any, parameter: str) -> None:
+    from airflow_src_provider.client.seven_bridges import validate
+    from airflow_src_provider.client.seven_bridges.selection import literal
+
+    if literal(value) not in ([], ()):
+        validate.several(literal(value), parameter, validate.text)

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Iterable
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from airflow_src_provider.checks import Checks
 from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError
-from airflow_src_provider.items import TRIGGERS
 from airflow_src_provider.operators.seven_bridges.annotations import find_sheet, from_metadata, from_sheet, not_called
-from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator, folders_of, records
+from airflow_src_provider.operators.seven_bridges.base import PLANNED, SevenBridgesOperator, folders_of, records
+from airflow_src_provider.seven_bridges import TRIGGERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -135,7 +136,7 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
         annotations = self._annotations()
         ledger = self.ledger(context)
         began_before = ledger.may_have_acted or ledger.older("plan") is not None
-        locations = ledger.plan("plan", self._objects)
+        locations = ledger.plan("plan", self._objects, PLANNED)
         names = [{"id": "", "name": _name(location), "metadata": {}} for location in locations]
         if annotations is not None:
             # A sheet that does not fit must be refused before anything is imported.
@@ -145,7 +146,8 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
         self.show(self.project)
         self.log.info("Importing %d objects of %s", len(locations), self.volume)
         done = ledger.each("imports", locations, self._send, self._find, CHUNK)
-        return {"locations": locations, "records": done}
+        carry = {"locations": locations, "records": done}
+        return self.kept(ledger, carry, locations=("plan", PLANNED), records=("imports", CHUNK))
 
     def _annotations(self) -> Any:
         if self.metadata is not None:
@@ -218,7 +220,7 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
             for id_, job in wait.look(self.client, wait.ids).items():
                 seen = wait.judge(id_, job)
                 self._look_first = self._look_first or seen.text.startswith(TAKEN)
-                if seen.state == "done":
+                if seen.result:
                     there[jobs[id_]] = {"file": seen.result, "new": True}
         return [there[location] for location in locations]
 
@@ -337,7 +339,7 @@ def _name(location: str) -> str:
 
 
 def _listed(value: Any) -> list[Any]:
-    return [value] if isinstance(value, str) else list(value)
+    return [value] if isinstance(value, str) or not isinstance(value, Iterable) else list(value)
 
 
 def _location(value: Any, parameter: str) -> str:

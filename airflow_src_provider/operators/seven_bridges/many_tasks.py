@@ -114,6 +114,10 @@ class SevenBridgesSubmitTasksOperator(TaskStarter):
         check(check_inputs, self.common_inputs, "common_inputs")
         check.count(self.max_running, "max_running", least=1)
         check(_check_file_inputs, self.file_inputs, "file_inputs")
+        if self.use_interruptible_instances is not None:
+            check.flag(self.use_interruptible_instances, "use_interruptible_instances")
+        for name in ("execution_settings", "output_location"):
+            check(json_or_none, getattr(self, name), name)
         if self.tasks is not None:
             check(lambda value, name: _check_tasks(value, name, self.app), self.tasks, "tasks")
 
@@ -127,7 +131,7 @@ class SevenBridgesSubmitTasksOperator(TaskStarter):
         names = [body["name"] for body in bodies]
         ledger.put("names", len(names))
         known = {n: task for n in range(len(names)) if (task := ledger.get(f"task.{n}"))}
-        gone = self.gone(list(known.values()))
+        gone = set().union(*self.look_back(list(known.values())))
         if gone:
             ledger.put("ended", [*(ledger.get("ended") or []), *gone])
         for number in [n for n, task in known.items() if task in gone]:
@@ -167,6 +171,13 @@ class SevenBridgesSubmitTasksOperator(TaskStarter):
             for number, task in carry["tasks"].items()
             if task not in carry["results"] and names[int(number)] not in carry["failed"]
         ]
+
+    @staticmethod
+    def _more(carry: Mapping[str, Any]) -> bool:
+        """Tell whether there are tasks that were neither started nor refused."""
+        names = carry["names"]
+        # A task that was started and failed is in both.
+        return len({names[int(number)] for number in carry["tasks"]} | set(carry["failed"])) < len(names)
 
     def _bodies(self, context: Context, ledger: Ledger) -> list[dict[str, Any]]:
         """Return all tasks; what their files are is looked up once."""
@@ -244,8 +255,7 @@ class SevenBridgesSubmitTasksOperator(TaskStarter):
         if not running:
             return None
         room = max(1, self.max_running // 10)
-        more = len(carry["tasks"]) + len(carry["failed"]) < len(carry["names"])
-        return TaskWait(running, may_stay=max(0, len(running) - room)) if more else TaskWait(running)
+        return TaskWait(running, may_stay=max(0, len(running) - room)) if self._more(carry) else TaskWait(running)
 
     def finish(self, context: Context, carry: dict[str, Any], event: dict[str, Any] | None) -> Any:
         """Start more tasks, or report."""
@@ -254,7 +264,7 @@ class SevenBridgesSubmitTasksOperator(TaskStarter):
             by_task = {task: names[int(number)] for number, task in carry["tasks"].items()}
             carry["results"] |= {task: result["outputs"] for task, result in event["results"].items()}
             carry["failed"] |= {by_task[task]: reason for task, reason in event["failed"].items()}
-            if len({*carry["tasks"]} | {str(names.index(name)) for name in carry["failed"]}) < len(names):
+            if self._more(carry):
                 ledger = self.ledger(context)
                 self._begun = self.begun(ledger)
                 self._fill(ledger, carry, self._bodies(context, ledger))
@@ -286,7 +296,7 @@ def _check_file_inputs(value: Any, parameter: str) -> None:
     from airflow_src_provider.client.seven_bridges.selection import literal
 
     given = literal(value)
-    if isinstance(given, dict) and set(given.values()) <= {"file", "files"}:
+    if isinstance(given, dict) and all(one in ("file", "files") for one in given.values()):
         return
     if given is not None and (not isinstance(given, list | tuple) or not all(isinstance(one, str) for one in given)):
         raise InvalidInputError(parameter, value, "a list of columns, or a mapping of columns to file or files")
@@ -308,9 +318,10 @@ def _check_tasks(value: Any, parameter: str, app: str | None) -> None:
             checks.refuse(where, task, f"a mapping with name and inputs, and any of {', '.join(TASK_KEYS[2:])}")
             continue
         checks(validate.text, task["name"], f"{where}.name")
-        if task["name"] in seen:
-            checks.refuse(f"{where}.name", task["name"], "a name that no other task has")
-        seen.add(str(task["name"]))
+        if isinstance(task["name"], str):
+            if task["name"] in seen:
+                checks.refuse(f"{where}.name", task["name"], "a name that no other task has")
+            seen.add(task["name"])
         checks(check_inputs, task["inputs"], f"{where}.inputs")
         if task.get("app") or app is None:
             checks(validate.app_id, task.get("app"), f"{where}.app")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_src_provider.checks import Checks, json_or_none
+from airflow_src_provider.checks import Checks, json_or_none, text_or_none
 from airflow_src_provider.exceptions import InvalidInputError
 from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator
 
@@ -77,6 +77,7 @@ class SevenBridgesCreateProjectOperator(SevenBridgesOperator):
             check(validate.task_id, self.billing_group, "billing_group")
         if self.tags is not None:
             check(validate.tags, self.tags, "tags")
+        check(text_or_none, self.description, "description")
         check(json_or_none, self.settings, "settings")
 
     def work(self, context: Context) -> Any:

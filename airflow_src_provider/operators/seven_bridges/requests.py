@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import json
 from typing import TYPE_CHECKING, Any
 
-from airflow_src_provider.checks import Checks
+from airflow_src_provider.checks import Checks, check_json
 from airflow_src_provider.exceptions import InvalidInputError, OutcomeUnknownError, RemoteWorkError, ResearchCloudError
 from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator
 
@@ -66,9 +65,10 @@ class SevenBridgesRequestOperator(SevenBridgesOperator):
         super().checks(check)
         check.choice(self.method, "method", METHODS)
         check(_check_path, self.path, "path")
-        check(_check_json, self.json, "json")
+        check(check_json, self.json, "json")
         if self.repeatable is not None:
             check.flag(self.repeatable, "repeatable")
+        check(_check_function, self.response_filter, "response_filter")
 
     def work(self, context: Context) -> Any:
         """Send the request."""
@@ -116,8 +116,6 @@ def _check_path(value: Any, parameter: str) -> None:
         )
 
 
-def _check_json(value: Any, parameter: str) -> None:
-    try:
-        json.dumps(value, allow_nan=False)
-    except (TypeError, ValueError):
-        raise InvalidInputError(parameter, value, "something that can be written as JSON") from None
+def _check_function(value: Any, parameter: str) -> None:
+    if value is not None and not callable(value):
+        raise InvalidInputError(parameter, value, "a function of the parsed answer, or None")

@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_src_provider.checks import Checks
 from airflow_src_provider.exceptions import RemoteWorkError
-from airflow_src_provider.items import TRIGGERS, read_tasks, task_report, unfinished
 from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator
-from airflow_src_provider.operators.seven_bridges.starting import ACTIVE, TaskStarter
+from airflow_src_provider.operators.seven_bridges.starting import AT_REST, TaskStarter, status_of
+from airflow_src_provider.seven_bridges import TRIGGERS, read_tasks, task_report, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -69,7 +69,8 @@ class SevenBridgesRerunFailedTasksOperator(TaskStarter):
         if bodies:
             self.show(str(bodies[0]["project"]), started[0])
         done_ids = {key: done[key] for key in ("task_ids", "output_file_ids")}
-        return {"tasks": started, "done": done_ids, "rerun": len(done["failed"])}
+        aborted = self.aborted_before(ledger, started)
+        return {"tasks": started, "done": done_ids, "rerun": len(done["failed"]), "aborted": aborted}
 
     def waits_for(self, carry: dict[str, Any]) -> Wait | None:
         """Return the new tasks."""
@@ -88,6 +89,8 @@ class SevenBridgesRerunFailedTasksOperator(TaskStarter):
         told["completed"] = len(told["task_ids"])
         if failures and event:
             self.leave(self.ledger(context), unfinished(tasks, event), told, rerun=carry["rerun"])
+            if carry.get("aborted"):
+                return self.go_on(context, self.start_anew(context, carry))
         summary = {
             **told,
             "task_id": tasks[0] if tasks else None,
@@ -130,10 +133,9 @@ class SevenBridgesAbortTaskOperator(SevenBridgesOperator):
 
         aborted, before, failures = [], [], {}
         for item in known(self.client.tasks.get_many(read_tasks(self.tasks), fields=("id", "status"))):
-            status = str((item.resource or {}).get("status")).upper()
             if item.resource is None:
                 failures[item.sent] = error_text(item.error) if item.error else "the service gave no answer about it"
-            elif status not in ACTIVE:
+            elif status_of(item.resource) in AT_REST:
                 before.append(item.sent)
             else:
                 try:

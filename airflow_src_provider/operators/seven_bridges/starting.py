@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_src_provider.exceptions import RemoteWorkError
-from airflow_src_provider.items import TRIGGERS
 from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator
 from airflow_src_provider.remote import listed
+from airflow_src_provider.seven_bridges import TRIGGERS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from airflow_src_provider.operators.durable import Ledger
 
 CREATED_FIELDS = ("id", "name", "status", "batch", "errors")
-ACTIVE = ("CREATING", "QUEUED", "RUNNING")
+#: There is nothing to end; what has a status that is not known may well run, and cost.
+AT_REST = ("DRAFT", "ABORTING", "COMPLETED", "ABORTED", "FAILED")
 #: Code of an answer about a task that does not exist.
 MISSING = 7002
 
@@ -93,7 +94,7 @@ class TaskStarter(SevenBridgesOperator):
             self.client.tasks.delete(task["id"])
             lines = [f"- {error.get('input_id') or 'inputs'}: {error.get('message')}" for error in errors]
             raise RemoteWorkError("the platform refused the inputs; the draft was deleted:\n" + "\n".join(lines))
-        if str(task.get("status")).upper() == "DRAFT":
+        if status_of(task) == "DRAFT":
             self.client.tasks.run(task["id"])
         return str(task["id"])
 
@@ -126,7 +127,20 @@ class TaskStarter(SevenBridgesOperator):
             known = [self.start(ledger, f"{again}.{number}", body) for number, body in enumerate(bodies)]
             self.show(str(bodies[0]["project"]), known[0])
         done = {key: ledger.plan(f"done.{key}.{left['times']}", list) for key in ("task_ids", "output_file_ids")}
-        return {"tasks": known, "done": done}
+        return {"tasks": known, "done": done, "aborted": self.aborted_before(ledger, known)}
+
+    def start_anew(self, context: Context, carry: Mapping[str, Any]) -> dict[str, Any]:
+        """Start what did not complete because an earlier try ended it; return the new carry.
+
+        Only once what was ended has come to rest is it known what did complete.
+        """
+        self.log.info("It had been ended before this try. What did not complete is started again.")
+        self._marked = None
+        return self.submit(context) | {name: carry[name] for name in ("deadline", "api_calls") if name in carry}
+
+    def aborted_before(self, ledger: Ledger, ids: Sequence[str]) -> bool:
+        """Tell whether one of these tasks was ended before this try, say because the time of the last one was over."""
+        return ledger.may_have_acted and bool(self.look_back(ids)[1])
 
     def abort_older(self, older: Sequence[str]) -> None:
         """End tasks of a time before the Airflow task was cleared, if they still run."""
@@ -135,17 +149,20 @@ class TaskStarter(SevenBridgesOperator):
         if not older or not self.cancel_on_kill:
             return
         looked = self.client.tasks.get_many(older, fields=("id", "status"))
-        running = [item.sent for item in looked if (item.resource or {}).get("status") in ACTIVE]
+        running = [item.sent for item in looked if item.resource and status_of(item.resource) not in AT_REST]
         for line in TaskWait(running).cancel(self.client) if running else []:
             self.log.info("The Airflow task was cleared. %s", line)
 
-    def gone(self, ids: Sequence[str]) -> set[str]:
-        """Return which tasks do not exist any more, or were aborted, say because their time was over.
+    def look_back(self, ids: Sequence[str]) -> tuple[set[str], set[str]]:
+        """Return which tasks of an earlier try do not exist any more, and which were aborted."""
+        looked = self.client.tasks.get_many(ids, fields=("id", "status")) if ids else []
+        missing = {item.sent for item in looked if _is_missing(item)}
+        return missing, {item.sent for item in looked if _is_aborted(item.resource or {})}
 
-        Not batches that were aborted: some of their children may have completed.
-        """
-        looked = self.client.tasks.get_many(ids, fields=("id", "status", "batch")) if ids else []
-        return {item.sent for item in looked if _is_missing(item) or _is_aborted(item.resource or {})}
+
+def status_of(task: Mapping[str, Any]) -> str:
+    """Return the status of a task, in capitals."""
+    return str(task.get("status")).upper()
 
 
 def _is_missing(item: BulkItem) -> bool:
@@ -153,4 +170,4 @@ def _is_missing(item: BulkItem) -> bool:
 
 
 def _is_aborted(task: Mapping[str, Any]) -> bool:
-    return not task.get("batch") and str(task.get("status")).upper() in ("ABORTED", "ABORTING")
+    return status_of(task) in ("ABORTED", "ABORTING")

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_src_provider.checks import Checks, json_or_none
+from airflow_src_provider.checks import Checks, json_or_none, text_or_none
 from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError
-from airflow_src_provider.items import task_report, unfinished
 from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator
 from airflow_src_provider.operators.seven_bridges.starting import TaskStarter
+from airflow_src_provider.seven_bridges import task_report, unfinished
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -110,12 +110,19 @@ class SevenBridgesSubmitTaskOperator(TaskStarter):
             check.refuse("batch_input, batch_by", (self.batch_input, self.batch_by), "both or none")
         elif self.batch_by is not None:
             check(batch_settings, self.batch_by, "batch_by")
-            if isinstance(self.inputs, dict) and self.batch_input not in self.inputs:
-                check.refuse("batch_input", self.batch_input, f"one of the inputs: {', '.join(self.inputs)}")
+            check(self._check_batch_input, self.batch_input, "batch_input")
+        check(text_or_none, self.description, "description")
+        if self.use_interruptible_instances is not None:
+            check.flag(self.use_interruptible_instances, "use_interruptible_instances")
         check.flag(self.check_inputs, "check_inputs")
         check.count(self.max_children, "max_children", least=1)
         for name in ("execution_settings", "output_location"):
             check(json_or_none, getattr(self, name), name)
+
+    def _check_batch_input(self, value: Any, parameter: str) -> None:
+        known = list(self.inputs) if isinstance(self.inputs, dict) else None
+        if not isinstance(value, str) or (known is not None and value not in known):
+            raise InvalidInputError(parameter, value, f"one of the inputs: {', '.join(map(str, known or ()))}")
 
     def submit(self, context: Context) -> dict[str, Any]:
         """Start the task or batches, once; on a retry after children failed, only those."""
@@ -127,7 +134,10 @@ class SevenBridgesSubmitTaskOperator(TaskStarter):
             return self.start_left(ledger, left)
         parts = ledger.get("parts") or 0
         known = [ledger.get(f"task.{number}") for number in range(parts)]
-        gone = self.gone([task for task in known if task])
+        gone, aborted = self.look_back([task for task in known if task])
+        if self.batch_by is None:
+            # Of a batch, some children may have completed.
+            gone, aborted = gone | aborted, set()
         ended = [*(ledger.get("ended") or []), *gone]
         if gone:
             ledger.put("ended", ended)
@@ -139,7 +149,7 @@ class SevenBridgesSubmitTaskOperator(TaskStarter):
             ledger.put("parts", len(bodies))
             known = [self.start(ledger, str(number), body, ended) for number, body in enumerate(bodies)]
         self.show(self.project, known[0])
-        return {"tasks": known}
+        return {"tasks": known, "aborted": bool(aborted)}
 
     def _bodies(self, context: Context) -> list[dict[str, Any]]:
         from airflow_src_provider.client.seven_bridges.inputs import (
@@ -152,7 +162,7 @@ class SevenBridgesSubmitTaskOperator(TaskStarter):
         self._check_app()
         origin = self.origin(context)
         body: dict[str, Any] = {"name": self.name, "project": self.project, "app": self.app}
-        body["description"] = f"{self.description}\n\n{origin}".strip()
+        body["description"] = f"{self.description or ''}\n\n{origin}".strip()
         for key in ("execution_settings", "use_interruptible_instances", "output_location"):
             if getattr(self, key) is not None:
                 body[key] = getattr(self, key)
@@ -228,4 +238,6 @@ class SevenBridgesSubmitTaskOperator(TaskStarter):
             ledger.put("ended", [*(ledger.get("ended") or []), *tasks])
             for number in range(len(tasks)):
                 ledger.put(f"task.{number}", None)
+        if failures and carry.get("aborted"):
+            return self.go_on(context, self.start_anew(context, carry))
         return self.settle(context, {**summary, **told}, failures, total + len(done["task_ids"]))

@@ -9,7 +9,16 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_src_provider.client.src.progress import READ_LAG, in_transition
-from airflow_src_provider.client.src.states import StatusClass, class_of, parse_time, possible, raw_status, status_of
+from airflow_src_provider.client.src.states import (
+    WENT_WELL,
+    WENT_WRONG,
+    StatusClass,
+    class_of,
+    parse_time,
+    possible,
+    raw_status,
+    status_of,
+)
 from airflow_src_provider.client.src.waits import (
     MAX_SUMMARIES,
     WorkspaceWait,
@@ -116,7 +125,8 @@ class SrcActionOperator(SrcSelectingOperator):
 
     def execute(self, context: Context) -> Any:
         """Do the work, unless it is not wanted."""
-        if not self.only_if or str(self.only_if).strip().lower() in ("false", "none", "0", ""):
+        wanted = self.only_if
+        if not wanted or (isinstance(wanted, str) and wanted.strip().lower() in ("false", "none", "0", "")):
             raise AirflowSkipException(f"{self.action} is not wanted: only_if is {self.only_if!r}")
         return super().execute(context)
 
@@ -261,9 +271,13 @@ class SrcActionOperator(SrcSelectingOperator):
         found = self._evidence(workspace["id"], **asked, first=workspace)
         if found is None:
             return workspace, "act", None
-        earlier = newer_action(found, self.action, **asked) or {}
-        if self.once and earlier.get("status") in ("success", "done"):
-            return found, "done", "an earlier try has done it"
+        earlier = newer_action(found, self.action, **asked)
+        if self.once and earlier is not None:
+            ended = str(earlier.get("status")).lower()
+            if ended in WENT_WELL:
+                return found, "done", "an earlier try has done it"
+            if ended not in WENT_WRONG:
+                return found, "join", asked["sent"]
         return found, *self._need(found)
 
     def _next_wave(self, context: Context, carry: dict[str, Any]) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from airflow_src_provider.client.src.selection import check_choice, select
+from airflow_src_provider.client.src.selection import check_choice, chosen, select
 from airflow_src_provider.client.src.waits import MAX_IDS, MAX_SUMMARIES
 from airflow_src_provider.links.src import PORTAL, SrcWorkspaceLink
 from airflow_src_provider.operators.base import RemoteOperator
@@ -57,7 +57,8 @@ class SrcSelectingOperator(SrcOperator):
     :param workspace: an id, an exact name, a list of both, or a filter: a dict with any of ``collaboration``,
         ``wallet`` (name or id), ``mine`` (bool), ``status`` (one or a list), ``kind`` (default ``Compute``), ``name``
         (pattern or list of patterns such as ``train-*``), ``except`` (ids, names or patterns) and ``ends_within``
-        (seconds or ``timedelta``). Text in the form of a UUID is an id. A filter may fit nothing.
+        (seconds or ``timedelta``). Text in the form of a UUID is an id. A filter may fit nothing. A list or filter may
+        come as text, from a template.
     :param workspace_id: instead of ``workspace``: an id or a list of ids, nothing else.
     """
 
@@ -79,23 +80,22 @@ class SrcSelectingOperator(SrcOperator):
     @property
     def is_single(self) -> bool:
         """Tell whether one workspace was asked for, not a list or a filter."""
-        return isinstance(self.workspace if self.workspace is not None else self.workspace_id, str)
+        return isinstance(chosen(self.workspace, self.workspace_id), str)
 
     def select(self) -> JsonList:
         """Return the selected workspaces."""
-        by_id = self.workspace is None
-        chosen = select(
+        found = select(
             self.client,
-            self.workspace_id if by_id else self.workspace,
-            parameter="workspace_id" if by_id else "workspace",
+            chosen(self.workspace, self.workspace_id),
+            parameter="workspace_id" if self.workspace is None else "workspace",
             application_type=self.name_kind,
             gone_is_deleted=self.gone_is_deleted,
         )
         if not self.is_single:
-            names = ", ".join(str(one.get("name") or one["id"]) for one in chosen[:10])
-            more = f" and {len(chosen) - 10} more" if len(chosen) > 10 else ""
-            self.log.info("%d workspace(s) selected: %s%s", len(chosen), names or "none", more)
-        return chosen
+            names = ", ".join(str(one.get("name") or one["id"]) for one in found[:10])
+            more = f" and {len(found) - 10} more" if len(found) > 10 else ""
+            self.log.info("%d workspace(s) selected: %s%s", len(found), names or "none", more)
+        return found
 
     def report(
         self, results: Mapping[str, Json], failed: Mapping[str, str], changed: Sequence[str], api_calls: int

@@ -7,8 +7,9 @@ from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow_src_provider.checks import text_or_none
 from airflow_src_provider.client.src import validate
-from airflow_src_provider.client.src.bodies import body_from_workspace, interactive_parameters
+from airflow_src_provider.client.src.bodies import RESOURCE_TYPES, body_from_workspace, interactive_parameters
 from airflow_src_provider.client.src.capacity import CapacityWait, key_of, place_of
 from airflow_src_provider.client.src.progress import CLOCK_SKEW, READ_LAG
 from airflow_src_provider.client.src.resolve import DEFAULT_CLOUD, Resolution, pick, resolve_create
@@ -37,6 +38,9 @@ LOOK_AGAIN = 5.0
 _GONE = ("failed", "deleting", "deleted", "unaccounted")
 _WHEN_FULL = ("refuse", "wait", "try")
 _IF_EXISTS = ("create", "use", "fail")
+
+#: Those that are known for certain.
+_RESOURCE_TYPES = {kind: RESOURCE_TYPES[kind] for kind in ("Compute", "Network")}
 
 
 class SrcCreateWorkspaceOperator(SrcOperator):
@@ -143,15 +147,28 @@ class SrcCreateWorkspaceOperator(SrcOperator):
             ("when_full", self.when_full, _WHEN_FULL),
             ("if_exists", self.if_exists, _IF_EXISTS),
         ):
-            if value not in allowed:
-                raise InvalidInputError(parameter, value, f"one of {', '.join(allowed)}")
+            validate.choice(value, parameter, allowed)
+        validate.text(self.cloud, "cloud")
+        for parameter in ("size", "os_flavour", "resource_type", "wallet"):
+            if (given := getattr(self, parameter)) is not None:
+                validate.text(given, parameter)
+        known_type = _RESOURCE_TYPES.get(self.application_type)
+        if self.resource_type is not None and known_type not in (None, self.resource_type):
+            raise InvalidInputError("resource_type", self.resource_type, f"{known_type} for this kind, or left out")
+        text_or_none(self.description, "description")
+        for parameter in ("storages", "networks", "ips"):
+            validate.texts(getattr(self, parameter), parameter)
         needed = {"collaboration": self.collaboration, "wallet": self.wallet, "catalog_item": self.catalog_item}
         if self.from_workspace is None:
             for parameter, text in needed.items():
                 validate.text(text, parameter)
         else:
             validate.text(self.from_workspace, "from_workspace")
-            copied = needed | {"size": self.size, "os_flavour": self.os_flavour, "storages": self.storages or None}
+            copied = needed | {
+                "size": self.size,
+                "os_flavour": self.os_flavour,
+                "storages": validate.texts(self.storages, "storages") or None,
+            }
             for parameter in copied:
                 if parameter != "wallet" and copied[parameter] is not None:
                     reason = "left out: from_workspace says it" if parameter != "storages" else "attached afterwards"

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
+from airflow_src_provider.checks import check_json
 from airflow_src_provider.client.src import validate
 from airflow_src_provider.exceptions import InvalidInputError, RemoteWorkError, ResearchCloudError
 from airflow_src_provider.operators.durable import Ledger
@@ -70,17 +71,13 @@ class SrcRequestOperator(SrcOperator):
     def check(self) -> None:
         """Refuse bad input."""
         for parameter, value, allowed in (("service", self.service, SERVICES), ("method", self.method, METHODS)):
-            if value not in allowed:
-                raise InvalidInputError(parameter, value, f"one of {', '.join(allowed)}")
+            validate.choice(value, parameter, allowed)
         validate.text(self.path, "path")
         if self.query is not None and not isinstance(self.query, Mapping):
             raise InvalidInputError("query", self.query, "a dict")
         if not isinstance(self.safe, bool | None):
             raise InvalidInputError("safe", self.safe, "True, False or left out")
-        try:
-            json.dumps(self.data)
-        except (TypeError, ValueError):
-            raise InvalidInputError("data", self.data, "what JSON can hold") from None
+        check_json(self.data, "data")
 
     def submit(self, context: Context) -> dict[str, Any]:
         """Send the request, unless an earlier try has."""

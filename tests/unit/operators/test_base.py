@@ -46,6 +46,9 @@ class Session:
     def urgent(self) -> Session:
         return Session()
 
+    def yielding(self, max_wait: float) -> Session:
+        return self
+
     def hasty(self, max_wait: float) -> Session:
         self.patience.append(max_wait)
         return self
@@ -207,7 +210,7 @@ def test_when_time_is_over_the_work_is_ended_if_asked(client: Client, deferrable
     assert [job for job, _ in CANCELLED] == (["j1"] if cancel else [])
 
 
-def test_a_blocking_wait_outlives_what_may_pass(client: Client) -> None:
+def test_a_blocking_wait_outlives_what_may_pass(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
     client.looks_needed = 2
     operator = make(client, deferrable=False)
     operator.submit = lambda context: {"job": "j1"}  # type: ignore[method-assign]
@@ -219,7 +222,7 @@ def test_a_blocking_wait_outlives_what_may_pass(client: Client) -> None:
             raise ServerError("busy")
         return original(ids)
 
-    client.look = shaky  # type: ignore[method-assign]
+    monkeypatch.setattr(Client, "look", lambda _, ids: shaky(ids))
     assert operator.execute(make_context())["results"] == {"j1": "file"}
     assert len(calls) == 3
 

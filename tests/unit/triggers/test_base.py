@@ -41,7 +41,7 @@ class Client:
 
 SESSION = SimpleNamespace(
     calls=0,
-    hasty=lambda max_wait: SESSION,
+    yielding=lambda max_wait: SESSION,
     budget=SimpleNamespace(settings=SimpleNamespace(allowed=1000, window=0.0), used=lambda: 0),
 )
 

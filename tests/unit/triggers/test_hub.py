@@ -378,7 +378,7 @@ def test_an_old_wait_does_not_make_a_young_one_slow_nor_is_it_asked_as_often() -
 
 def test_looks_leave_most_of_a_short_budget_to_others() -> None:
     service = Service({f"j{i}": FOREVER for i in range(1000)})
-    service.used = 900
+    service.used = 800
 
     async def main() -> list[dict[str, Any]]:
         one = hub(service)
@@ -387,7 +387,7 @@ def test_looks_leave_most_of_a_short_budget_to_others() -> None:
 
     run(main())
     gaps = [b - a for (a, _), (b, _) in zip(service.looks, service.looks[1:], strict=False)]
-    # Ten calls a look, a quarter of the hundred that are left: 25 calls in 300 seconds.
+    # Ten calls a look, a quarter of the hundred that are left above the reserve: 25 calls in 300 seconds.
     assert gaps[0] == pytest.approx(120, abs=1)
 
 
@@ -423,6 +423,18 @@ def test_a_named_pause_is_kept() -> None:
     run(main())
     (first, _), (second, _) = service.looks
     assert second - first == pytest.approx(200, abs=1)
+
+
+def test_who_has_to_wait_for_the_budget_comes_back_at_the_named_moment_and_not_much_later() -> None:
+    service = Service({"a": 0})
+    service.errors = [BudgetWaitError("left to others", retry_after=60.0) for _ in range(6)]
+
+    async def main() -> dict[str, Any]:
+        return await hub(service).wait(JobWait(["a"]), interval=30, deadline=FOREVER)
+
+    run(main())
+    gaps = [b - a for (a, _), (b, _) in itertools.pairwise(service.looks)]
+    assert gaps == [pytest.approx(60, abs=1)] * 6
 
 
 def test_a_connection_that_cannot_be_read_for_a_moment_ends_no_wait() -> None:

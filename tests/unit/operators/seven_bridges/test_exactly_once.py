@@ -126,8 +126,7 @@ def test_undisturbed(sb: SbWorld, name: str) -> None:
 
 @step
 @pytest.mark.parametrize("when", ["before", "after"])
-@pytest.mark.parametrize("nth", [0, 1, 2])
-@pytest.mark.parametrize("deferrable", [True, False])
+@pytest.mark.parametrize(("nth", "deferrable"), [(0, True), (1, False), (2, True)])
 def test_answer_lost(sb: SbWorld, name: str, when: str, nth: int, deferrable: bool) -> None:
     make, path, effect, times, _ = STEPS[name]
     sb.sandbox.fault(service="sb", method="POST", path=rf"{path}(\?|$)", action="close", when=when, skip=nth)

@@ -10,6 +10,7 @@ from airflow_src_provider.client.seven_bridges.bulk import ItemError
 from airflow_src_provider.client.seven_bridges.tasks import Tasks
 from airflow_src_provider.exceptions import RemoteWorkError
 from airflow_src_provider.operators.seven_bridges import (
+    SevenBridgesAbortTaskOperator,
     SevenBridgesRerunFailedTasksOperator,
     SevenBridgesSubmitTaskOperator,
 )
@@ -38,9 +39,19 @@ def answer_about(monkeypatch: pytest.MonkeyPatch, silent: Any) -> None:
     monkeypatch.setattr(Tasks, "_bulk", answer)
 
 
-@pytest.mark.parametrize(("status", "passes"), [(429, True), (500, True), (503, True), (404, False), (None, False)])
-def test_errors_that_pass(status: int | None, passes: bool) -> None:
-    assert ItemError(status, None, "").may_pass is passes
+@pytest.mark.parametrize(
+    ("status", "code", "passes"),
+    [
+        (429, None, True),
+        (500, None, True),
+        (503, 7000, True),
+        (404, None, False),
+        (None, 7002, False),
+        (None, None, True),
+    ],
+)
+def test_errors_that_pass(status: int | None, code: int | None, passes: bool) -> None:
+    assert ItemError(status, code, "").may_pass is passes
 
 
 def test_a_task_is_not_gone_because_the_service_is(sb: SbWorld, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -81,3 +92,34 @@ def test_a_retry_leaves_no_child_out(sb: SbWorld, monkeypatch: pytest.MonkeyPatc
     with pytest.raises(RemoteWorkError, match="says nothing"):
         sb.run(submit(sb, **batch), make_context(store, try_number=2))
     assert len(sb.run(submit(sb, **batch), make_context(store, try_number=3))["task_ids"]) == 2
+
+
+@pytest.fixture
+def strange_states(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every task that moves show a status that nobody knows."""
+    bulk = Tasks._bulk
+
+    def answer(self: Tasks, path: str, json: dict[str, Any], params: Any = None) -> Any:
+        told = bulk(self, path, json, params)
+        for task in (item["resource"] for item in told["items"]):
+            if task["status"] in ("CREATING", "QUEUED", "RUNNING"):
+                task["status"] = "HIBERNATING"
+        return told
+
+    monkeypatch.setattr(Tasks, "_bulk", answer)
+
+
+@pytest.mark.usefixtures("strange_states")
+def test_a_task_in_a_state_that_nobody_knows_is_ended(sb: SbWorld) -> None:
+    task = sb.run(submit(sb, wait_for_completion=False))["task_id"]
+    result = sb.run(SevenBridgesAbortTaskOperator(task_id="abort", tasks=task))
+    assert (result["aborted"], result["ended_before"]) == ([task], [])
+    assert sb.effects()["tasks_aborted_by_user"] == 1
+
+
+@pytest.mark.usefixtures("strange_states")
+def test_a_clear_ends_a_task_in_a_state_that_nobody_knows(sb: SbWorld) -> None:
+    store = FakeStore()
+    sb.run(submit(sb, wait_for_completion=False), make_context(store))
+    sb.run(submit(sb, wait_for_completion=False), make_context(store, try_number=2, max_tries=5))
+    assert sb.effects()["tasks_aborted_by_user"] == 1

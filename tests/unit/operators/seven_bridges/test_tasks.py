@@ -7,6 +7,8 @@ from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
+from hypothesis import given
+from hypothesis import strategies as st
 
 from airflow_src_provider.exceptions import (
     InvalidInputError,
@@ -297,6 +299,25 @@ def test_many_tasks_but_few_at_once(sb: SbWorld, deferrable: bool) -> None:
     moments = sorted([(t["end_time"], -1) for t in tasks] + [(t["created_time"], 1) for t in tasks])
     running = [sum(step for _, step in moments[: n + 1]) for n in range(len(moments))]
     assert max(running) == 5
+
+
+@given(st.lists(st.sampled_from(["waits", "refused", "runs", "failed", "completed"]), max_size=40))
+def test_room_is_waited_for_only_while_there_are_tasks_to_start(states: list[str]) -> None:
+    task = SevenBridgesSubmitTasksOperator(
+        task_id="many", project=ARCHIVE, app=APP, tasks=[{"name": "t", "inputs": {}}], max_running=5
+    )
+    of = {state: [n for n, one in enumerate(states) if one == state] for state in states}
+    started = [n for state in ("runs", "failed", "completed") for n in of.get(state, [])]
+    carry = {
+        "names": [f"t{n}" for n in range(len(states))],
+        "tasks": {str(n): f"id{n}" for n in started},
+        "results": {f"id{n}": [] for n in of.get("completed", [])},
+        "failed": {f"t{n}": "why" for state in ("failed", "refused") for n in of.get(state, [])},
+    }
+    wait, running = task.waits_for(carry), len(of.get("runs", []))
+    assert (wait is None) == (running == 0)
+    if wait is not None:
+        assert wait.may_stay == (running - 1 if "waits" in states else 0)
 
 
 def test_one_of_many_fails_and_is_run_again_by_a_retry(sb: SbWorld) -> None:

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
 
+from airflow_src_provider.client.seven_bridges.waits import ImportWait
+from airflow_src_provider.client.waiting import Seen
 from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError, RemoteWorkError
 from airflow_src_provider.operators.seven_bridges import (
     SevenBridgesExportFilesOperator,
@@ -83,18 +85,20 @@ def test_import_tolerates_what_may_fail(sb: SbWorld, policy: Any) -> None:
     assert set(result["failures"]) == {"run1/S0010_R1.fastq.gz", "run1/S0020_R1.fastq.gz"}
 
 
-@pytest.mark.parametrize("policy", ["fail", 1, 0.01])
-def test_a_retry_imports_only_what_failed(sb: SbWorld, policy: Any) -> None:
+@pytest.mark.parametrize(
+    ("policy", "if_exists"), [("fail", "skip"), (1, "skip"), (0.01, "overwrite"), ("fail", "fail"), (1, "autorename")]
+)
+def test_a_retry_imports_only_what_failed(sb: SbWorld, policy: Any, if_exists: str) -> None:
     sb.sandbox.configure(sb={"fail_imports": "S00[12]0_R1"})
     store, context = FakeStore(), make_context(FakeStore())
     context["task_state_store"] = store
     with pytest.raises(RemoteWorkError) as caught:
-        sb.run(import_(pattern="S00[0-4]*", on_item_failure=policy), context)
+        sb.run(import_(pattern="S00[0-4]*", on_item_failure=policy, if_exists=if_exists), context)
     assert len(caught.value.failures) == 2
     assert context["ti"].pushed["return_value"]["imported"] == 96
     sb.sandbox.configure(sb={"fail_imports": None})
     before = sb.effects()["imports_created"]
-    result = sb.run(import_(pattern="S00[0-4]*"), make_context(store, try_number=2))
+    result = sb.run(import_(pattern="S00[0-4]*", if_exists=if_exists), make_context(store, try_number=2))
     assert sb.effects()["imports_created"] == before + 2
     assert result["imported"] + result["skipped"] == len(set(result["file_ids"])) == 98
 
@@ -169,6 +173,39 @@ def test_giving_files_up_twice(sb: SbWorld) -> None:
     assert (again["skipped"], again["failed"]) == (4, 0)
     with pytest.raises(RemoteWorkError, match="9006"):
         sb.run(export(ids, keep_on_platform=False, prefix="elsewhere/"))
+
+
+def test_jobs_that_are_done_and_name_no_file(sb: SbWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    judge = ImportWait.judge_resource
+
+    def mute(wait: ImportWait, found: dict[str, Any]) -> Seen:
+        return judge(wait, {**found, "result": ["no file"]})
+
+    monkeypatch.setattr(ImportWait, "judge_resource", mute)
+    result = sb.run(import_(pattern="S00*"))
+    assert (len(result["file_ids"]), result["failed"]) == (198, 0)
+    assert set(result["file_ids"]) <= set(sb.store.nodes)
+
+
+@pytest.mark.parametrize("if_exists", ["overwrite", "skip", "fail"])
+def test_a_move_whose_answer_was_lost(sb: SbWorld, if_exists: str) -> None:
+    ids = archive_ids(sb, 4)
+    sb.sandbox.fault(service="sb", method="POST", path="exports/create", action="close", when="after")
+    result = sb.run(export(ids, keep_on_platform=False, if_exists=if_exists))
+    assert (result["exported"] + result["skipped"], result["failed"]) == (4, 0)
+    assert sb.effects()["files_exported"] == 4
+
+
+@pytest.mark.parametrize("if_exists", ["overwrite", "skip", "fail"])
+def test_a_move_of_which_an_earlier_try_left_no_record(sb: SbWorld, if_exists: str) -> None:
+    ids, store = archive_ids(sb, 4), FakeStore()
+    move = {"keep_on_platform": False, "if_exists": if_exists}
+    sb.run(export(ids, wait_for_completion=False, **move), make_context(store))
+    del store["exports.0"]
+    sb.sandbox.advance(3600)
+    result = sb.run(export(ids, **move), make_context(store, try_number=2))
+    assert (result["exported"] + result["skipped"], result["failed"]) == (4, 0)
+    assert sb.effects()["files_exported"] == 4
 
 
 @pytest.mark.parametrize("deferrable", [True, False])

@@ -185,6 +185,18 @@ def test_a_reboot_happens_once_per_run_and_again_after_a_clear(src: SrcWorld) ->
     assert src.effects("login-box") == {"reboot": 2}
 
 
+def test_a_reboot_with_an_end_that_nobody_understands_is_waited_for_and_not_asked_for_again(src: SrcWorld) -> None:
+    src.world.plan("reboot", outcome="success", action_status="hibernating")
+    store = FakeStore()
+    for number in (1, 2):
+        with pytest.raises(WaitTimeoutError):
+            src.run(
+                SrcRebootWorkspaceOperator(task_id="reboot", workspace="login-box", timeout=600),
+                make_context(store, try_number=number),
+            )
+    assert src.effects("login-box") == {"reboot": 1}
+
+
 @BOTH_MODES
 @pytest.mark.parametrize("answer", [200, 204])
 def test_a_deleted_workspace_stays_deleted(src: SrcWorld, deferrable: bool, answer: int) -> None:
