@@ -32,14 +32,22 @@ TRUE = {
 EFFECTS = {"files_imported": 1000, "children_created": 500, "files_exported": 500}
 
 
+@pytest.mark.system
 def test_the_demo_from_beginning_to_end(tmp_path: Path) -> None:
     run = subprocess.run([*COMMAND, str(tmp_path / "home")], capture_output=True, text=True, timeout=240, cwd=tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
     assert run.stderr == ""
     *_, last = run.stdout.splitlines()
+    total = 0
+    for service, window, most in (("SURF Research Cloud", 60, 10), ("Seven Bridges", 300, 110)):
+        line = re.search(rf"^{service} +(\d+) of 1,000 in {window} s +(\d+) %  0 refused$", run.stdout, re.M)
+        assert line, run.stdout
+        assert 0 < int(line[1]) <= most
+        assert int(line[2]) == round(int(line[1]) / 10)
+        total += int(line[1])
     found = re.fullmatch(r"demo finished: 7 steps, (\d+) API calls, 0 rate-limit refusals", last)
     assert found
-    assert int(found[1]) <= 120
+    assert total <= int(found[1]) <= 120
 
 
 def with_home(home: Path) -> list[list[str]]:
@@ -52,6 +60,7 @@ def with_home(home: Path) -> list[list[str]]:
     return found
 
 
+@pytest.mark.system
 def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with subprocess.Popen([*COMMAND, str(home)], stdout=subprocess.PIPE, text=True) as demo:
@@ -87,6 +96,15 @@ def problems(demo: Any, monkeypatch: pytest.MonkeyPatch, **changes: Any) -> list
     answers = {"/state": state, "/counters": {"effects": {"sb": effects}}}
     sandbox = SimpleNamespace(get=answers.__getitem__)
     return list(demo.checks(changes.get("calls", 100), changes.get("strays", []), changes.get("refusals", 0), sandbox))
+
+
+def test_the_allowance_is_that_of_the_service_and_the_use_that_of_the_fullest_window(demo: Any) -> None:
+    journal = [{"service": "sb", "time": t, "status": 200} for t in (0, 200, 310, 311, 312)]
+    journal += [{"service": "src", "time": t, "status": 429 if t > 8 else 200} for t in range(10)]
+    switches = {"sb": {"limit": 50, "window": 300.0}, "src": {"limit": 9, "window": 60.0}}
+    src, sb = demo.allowances(journal, switches)
+    assert (src.limit, src.window, src.used, src.refused) == (9, 60.0, 10, 1)
+    assert (sb.limit, sb.window, sb.used, sb.refused) == (50, 300.0, 4, 0)
 
 
 def test_it_is_content_when_everything_is_true(demo: Any, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from tests.faults.cases import CASES, Case
+from tests.faults.case import Case
+from tests.faults.cases import CASES
 from tests.faults.faults import Fault, of
 from tests.faults.matrix import HANDS_OFF, Clean, clean_run, judge
 from tests.faults.stage import Outcome, Stage
@@ -41,6 +42,7 @@ class Schedules:
         case = chance.choice(list(CASES.values()))
         deferrable = chance.random() < 0.5
         clean = self.clean(case, deferrable)
+        self._stage.luck = seed
         case.begin(self._stage)
         told = [f"seed {seed}: {case.name}, {'deferrable' if deferrable else 'in the worker'}"]
         for fault in chance.sample([one for one in of(case.service) if usable(one)], chance.randint(1, MOST_FAULTS)):

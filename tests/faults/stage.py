@@ -11,7 +11,9 @@ import copy
 import functools
 import importlib
 import json
+import os
 import pkgutil
+import random
 import sys
 import time
 from collections import Counter
@@ -52,10 +54,14 @@ class Outcome:
     error: BaseException | None = None
     tries: int = 0
     deferrals: int = 0
+    first_call: int = 0
     calls: int = 0
     seconds: float = 0.0
     effects: Counter[str] = field(default_factory=Counter)
     errors: list[BaseException] = field(default_factory=list)
+    #: Class names of the triggers that waited, and the requests (counted from 0) that were sent while one did.
+    triggers: set[str] = field(default_factory=set)
+    looks: list[int] = field(default_factory=list)
 
     @property
     def ok(self) -> bool:
@@ -71,6 +77,11 @@ class Stage:
         self._kills: list[tuple[int, str]] = []
         self._sent = 0
         self._dead = False
+        self._later: list[tuple[float, Callable[[], None]]] = []
+        #: Changes an answer on its way back.
+        self.alter: Callable[[Any, Any], Any] | None = None
+        #: What waits are jittered by.
+        self.luck = int(os.environ.get("FAULTS_SEED") or 0)
         self._bend_clocks()
 
     # Time.
@@ -80,7 +91,16 @@ class Stage:
 
     def sleep(self, seconds: float) -> None:
         assert seconds < 1e6, f"nobody waits {seconds} s"
-        self.sandbox.advance(max(0.0, seconds))
+        until = self.now() + max(0.0, seconds)
+        for moment, do in sorted((one for one in self._later if one[0] <= until), key=lambda one: one[0]):
+            self.sandbox.advance(max(0.0, moment - self.now()))
+            do()
+        self._later = [one for one in self._later if one[0] > until]
+        self.sandbox.advance(max(0.0, until - self.now()))
+
+    def later(self, seconds: float, do: Callable[[], None]) -> None:
+        """Have something happen in the world when so many seconds have gone by."""
+        self._later.append((self.now() + seconds, do))
 
     def _bend_clocks(self) -> None:
         # What is imported later would keep the real clock.
@@ -134,16 +154,17 @@ class Stage:
             answer = send(adapter, request, **options)
             if (stage._sent, "after") in stage._kills:
                 stage._die("after")
-            return answer
+            return answer if stage.alter is None else stage.alter(request, answer)
 
         patch.setattr(HTTPAdapter, "send", killable)
 
     # The world.
 
     def begin(self, service: str, switches: dict[str, Any] | None = None, **connection: Any) -> None:
-        """Start the world anew, without faults."""
+        """Start the world anew, without faults, and with the same luck at every time."""
         from airflow_src_provider.client import budget
 
+        random.seed(self.luck)
         self.sandbox.reset()
         self.sandbox.clear_faults()
         self.sandbox.configure(
@@ -151,7 +172,7 @@ class Stage:
         )
         self.sandbox.configure(**{service: switches or {}})
         budget._budgets.clear()
-        self._kills, self._sent = [], 0
+        self._kills, self._sent, self._later, self.alter = [], 0, [], None
         for name in SERVICES:
             self.connect(name, **connection)
 
@@ -187,13 +208,15 @@ class Stage:
 
     # The task.
 
-    def play(self, make: Callable[[], BaseOperator], *, tries: int = TRIES, store: FakeStore | None = None) -> Outcome:
-        """Run a task as Airflow does, up to so many tries."""
+    def play(
+        self, make: Callable[[], BaseOperator], *, tries: int = TRIES, store: FakeStore | None = None, first: int = 1
+    ) -> Outcome:
+        """Run a task as Airflow does, up to so many tries, the first of which has the number ``first``."""
         store = FakeStore() if store is None else store
         outcome = Outcome()
-        began, first, before = self.now(), self._sent, self.effects()
-        for number in range(1, tries + 1):
-            outcome.tries = number
+        began, outcome.first_call, before = self.now(), self._sent, self.effects()
+        for number in range(first, first + tries):
+            outcome.tries += 1
             try:
                 outcome.result = self._try(make, store, number, outcome)
                 outcome.error = None
@@ -205,7 +228,7 @@ class Stage:
                     break
             self.sleep(60.0)
         outcome.seconds = self.now() - began
-        outcome.calls = self._sent - first
+        outcome.calls = self._sent - outcome.first_call
         outcome.effects = self.effects() - before
         return outcome
 
@@ -220,7 +243,10 @@ class Stage:
             except TaskDeferred as deferred:
                 outcome.deferrals += 1
                 assert outcome.deferrals < 500, "deferred for ever"
+                outcome.triggers.add(type(deferred.trigger).__name__)
+                sent = self._sent
                 event = self._event_of(deferred)
+                outcome.looks += range(sent - outcome.first_call, self._sent - outcome.first_call)
                 method = deferred.method_name
                 step = functools.partial(self._resume, make, method, event, context())
             except AirflowRescheduleException as later:
@@ -274,7 +300,7 @@ class Stage:
 
     def settle(self) -> None:
         """Let everything that was started come to its end."""
-        self.sandbox.advance(20_000.0)
+        self.sleep(20_000.0)
 
     def digest(self) -> Any:
         """Return what users would see, without ids and times."""
