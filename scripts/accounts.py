@@ -68,6 +68,38 @@ def peak(times: Iterable[float], window: float) -> int:
     return most
 
 
+@dataclass(frozen=True)
+class Allowance:
+    """What a service allows one token, and what the fullest window of a run held.
+
+    :param limit: requests per window.
+    :param window: seconds.
+    :param used: requests in the fullest window.
+    :param refused: requests that the service refused.
+    """
+
+    service: str
+    limit: int
+    window: float
+    used: int
+    refused: int
+
+
+def usage(allowances: Sequence[Allowance]) -> str:
+    """Return, line by line, how much of the allowance was used in the fullest window."""
+    rows = [
+        (
+            one.service,
+            f"{one.used:,} of {one.limit:,} in {one.window:g} s",
+            f"{100 * one.used / one.limit:.0f} %",
+            f"{one.refused} refused",
+        )
+        for one in allowances
+    ]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    return "\n".join(["Most of the allowance used in any window:", *(_line(row, widths) for row in rows)])
+
+
 def table(steps: Sequence[Step]) -> str:
     """Return the table that a person reads."""
     rows = [("step", "items", "seconds", "API calls", "one by one")]

@@ -14,7 +14,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from accounts import Step, attribute, listing, peak, table
+from accounts import Allowance, Step, attribute, listing, peak, table, usage
 from local_airflow import EXAMPLE_DAGS, ROOT, SandboxProcess, airflow_environment, end, started, stops_cleanly
 
 HOME = ROOT / ".airflow" / "demo"
@@ -25,7 +25,7 @@ MOST_SECONDS = 300.0
 FILES, SAMPLES = 1000, 500
 COHORT, RESULTS, BUCKET = "labuser/rnaseq-cohort", "labuser/rnaseq-results", "labuser/cohort_bucket"
 WORKSPACE = "gpu-box"
-LIMITS = {"src": ("SURF Research Cloud", 60), "sb": ("Seven Bridges", 300)}
+SERVICES = {"src": "SURF Research Cloud", "sb": "Seven Bridges"}
 
 
 def the_steps() -> list[Step]:
@@ -74,9 +74,7 @@ def demonstrate(home: Path, show_calls: bool) -> int:
         print("One by one: list 50 per page, handle one item per call, look at each job once.\n")
         if show_calls:
             print_calls(steps)
-        for service, (name, window) in LIMITS.items():
-            used = peak((entry["time"] for entry in journal if entry["service"] == service), window)
-            print(f"{name}: at most {used} of the 1,000 requests allowed in {window} s were used.")
+        print(usage(allowances(journal, sandbox.get("/config"))))
         refusals = sum(counters["refusals"].values())
         problems += checks(len(journal), strays, refusals, sandbox)
     for problem in problems:
@@ -129,6 +127,17 @@ def run_airflow(environment: dict[str, str], log: Path, steps: list[Step]) -> It
     if state != "success":
         yield f"the DAG run is {state}, not success (exit status of Airflow: {airflow.returncode})"
         yield from (f"Airflow says: {line.rstrip()}" for line in log.read_text().splitlines()[-5:])
+
+
+def allowances(journal: list[Any], switches: dict[str, Any]) -> list[Allowance]:
+    """Return how much of each service's allowance was used, by the service's own record and limits."""
+    found = []
+    for service, name in SERVICES.items():
+        entries = [entry for entry in journal if entry["service"] == service]
+        limit, window = switches[service]["limit"], switches[service]["window"]
+        used = peak((entry["time"] for entry in entries), window)
+        found.append(Allowance(name, limit, window, used, sum(entry["status"] == 429 for entry in entries)))
+    return found
 
 
 def checks(calls: int, strays: list[Any], refusals: int, sandbox: SandboxProcess) -> Iterator[str]:

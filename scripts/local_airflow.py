@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -44,15 +44,23 @@ def get_json(url: str, body: Any = None, method: str | None = None, **headers: s
         return json.load(answer)
 
 
+def stopped_by(number: int) -> BaseException:
+    """Return what ends a program that was sent a signal."""
+    return KeyboardInterrupt() if number == signal.SIGINT else SystemExit(128 + number)
+
+
 @contextlib.contextmanager
-def stops_cleanly() -> Iterator[None]:
-    """Let Ctrl-C, SIGTERM and SIGHUP run every ``finally``, and let no second one interrupt that."""
+def stops_cleanly(stopped: Callable[[int], BaseException] = stopped_by) -> Iterator[None]:
+    """Let Ctrl-C, SIGTERM and SIGHUP run every ``finally``, and let no second one interrupt that.
+
+    :param stopped: makes what is raised, from the number of the signal; default :func:`stopped_by`.
+    """
     numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
     def leave(number: int, _frame: object) -> None:
         for each in numbers:
             signal.signal(each, signal.SIG_IGN)
-        raise KeyboardInterrupt if number == signal.SIGINT else SystemExit(128 + number)
+        raise stopped(number)
 
     before = {number: signal.signal(number, leave) for number in numbers}
     try:
@@ -72,12 +80,14 @@ def started(command: list[str], **options: Any) -> Iterator[subprocess.Popen[str
         end(process)
 
 
-def end(*processes: subprocess.Popen[str]) -> None:
+def end(*processes: subprocess.Popen[str], politely: bool = True) -> None:
     """End sessions with all that is in them: first politely, then not.
 
     A group is not enough: Airflow gives each running task a group of its own.
+
+    :param politely: with false, as a power cut would.
     """
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for number in (signal.SIGTERM, signal.SIGKILL) if politely else (signal.SIGKILL,):
         left = _members(processes)
         for pid in left:
             with contextlib.suppress(ProcessLookupError):
@@ -184,6 +194,25 @@ def airflow_environment(home: Path, **settings: str) -> dict[str, str]:
     return own | local | {"AIRFLOW_HOME": str(home)} | {f"AIRFLOW__{k}": v for k, v in (defaults | settings).items()}
 
 
+def prepare(environment: Mapping[str, str], connections: Mapping[str, str], log: Path) -> None:
+    """Make Airflow's database, with connections in it, where the UI shows them.
+
+    :param environment: of that Airflow.
+    :param connections: as environment variables that hold JSON.
+    :param log: file for the output.
+    :raises subprocess.CalledProcessError: it failed.
+    """
+    with log.open("w") as output:
+        subprocess.run(
+            [sys.executable, str(ROOT / "scripts" / "prepare_airflow.py")],
+            env={**environment, **connections},
+            cwd=ROOT,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            check=True,
+        )
+
+
 class LocalAirflow:
     """All of Airflow on loopback, as ``airflow standalone`` starts it.
 
@@ -230,15 +259,7 @@ class LocalAirflow:
         passwords.write_text(json.dumps({"admin": airflow.password}))
         passwords.chmod(0o600)
         command = [sys.executable, "-m", "airflow"]
-        with (home / "prepare.log").open("w") as log:
-            subprocess.run(
-                [sys.executable, str(ROOT / "scripts" / "prepare_airflow.py")],
-                env=environment | connections,
-                cwd=ROOT,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                check=True,
-            )
+        prepare(environment, connections, home / "prepare.log")
         parts = {
             "api-server": [],
             "dag-processor": [],

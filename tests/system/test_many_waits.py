@@ -6,82 +6,68 @@ import time
 from collections import Counter
 
 import pytest
-import requests
 
-from tests.system.conftest import WAITS
-from tests.system.harness import Airflow, Sandbox, wait_until
+from tests.system.conftest import FOREVER, WAITS, Measured
+from tests.system.harness import Airflow
+from tests.system.runs import Run
+from tests.system.services import Ledger, Sandbox
+from tests.system.stories import Stories, begins
+from tests.system.waiting import wait_until
 
 pytestmark = pytest.mark.system
 
 POLLS = {"/bulk/tasks/get": "tasks", "/storage/imports/get": "imports", "/workspaces/": "workspaces"}
 #: Four kinds.
 EACH = WAITS // 4
-HOURS = 50_000.0
 SECONDS = 6.0
+PATIENCE = 240.0 + 3.0 * WAITS
 
 
-def start_task(sandbox: Sandbox, number: int) -> str:
-    """Start a task as somebody else would."""
-    answer = requests.post(
-        f"{sandbox.url}/v2/tasks",
-        params={"action": "run"},
-        json={
-            "name": f"somebody else's {number}",
-            "project": "labuser/small",
-            "app": "labuser/rnaseq-cohort/salmon-workflow",
-            "inputs": {"threads": 1, "reads": []},
-        },
-        headers={"X-SBG-Auth-Token": sandbox.get("")["tokens"]["sb"]["labuser"]},
-        timeout=10,
-    )
-    answer.raise_for_status()
-    return str(answer.json()["id"])
+def waits(airflow: Airflow, places: dict[str, Sandbox]) -> tuple[Run, list[str], Ledger]:
+    sandbox = places["waits"]
+    workspaces = sandbox.edit("src/add_workspaces/waits", count=EACH, status="paused")["ids"]
+    since = Ledger(sandbox)
+    tasks = [sandbox.start_task(f"somebody else's {number}") for number in range(EACH)]
+    return airflow.run("waits", tasks=tasks, workspaces=workspaces), workspaces, since
 
 
-def polls(sandbox: Sandbox, since: int) -> Counter[str]:
+def polls(since: Ledger) -> Counter[str]:
     """Count looks by what was looked at."""
     return Counter(
         kind
-        for entry in sandbox.journal(since)
+        for entry in since.requests()
         for path, kind in POLLS.items()
         if entry["path"].endswith(path) and entry["method"] == ("GET" if kind == "workspaces" else "POST")
     )
 
 
-def test_many_waits_of_mixed_kinds_share_their_calls(airflow: Airflow, sandbox: Sandbox) -> None:
-    slow = ("task_running_seconds", "import_running_seconds")
-    usual = {name: sandbox.get("/config")["sb"][name] for name in slow}
-    sandbox.set("/config", dict.fromkeys(slow, HOURS))
-    workspaces = sandbox.edit("src/add_workspaces/waits", count=EACH, status="paused")["ids"]
-    before = sandbox.effects()
-    try:
-        run = airflow.run(
-            "waits",
-            tasks=[start_task(sandbox, number) for number in range(EACH)],
-            workspaces=workspaces,
-        )
-        run.until("deferred", 120 + 3.0 * WAITS)
-    finally:
-        sandbox.set("/config", usual)
+@begins(waits)
+def test_many_waits_of_mixed_kinds_share_their_calls(
+    stories: Stories, airflow: Airflow, places: dict[str, Sandbox], measured: Measured
+) -> None:
+    sandbox = places["waits"]
+    run, workspaces, since = stories(waits)
+    airflow.both_triggerers()
+    run.until("deferred", PATIENCE)
 
-    since = int(sandbox.journal()[-1]["n"])
-    wait_until("every kind is looked at", lambda: len(polls(sandbox, since)) == len(POLLS), 60)
-    since = int(sandbox.journal()[-1]["n"])
+    from_now = Ledger(sandbox)
+    wait_until("every kind is looked at", lambda: len(polls(from_now)) == len(POLLS), 120)
+    from_now = Ledger(sandbox)
     time.sleep(SECONDS)
-    looked = polls(sandbox, since)
+    looked = polls(from_now)
     # Each triggerer has a poller of its own, and each kind is looked at once a second, 100 per call. Workspaces are
     # listed, and there are some more.
-    rounds = len(airflow.alive_triggerers()) * (SECONDS + 3)
+    rounds = len(airflow.triggerers) * (SECONDS + 3)
     for kind, items in (("tasks", 2 * EACH), ("imports", EACH), ("workspaces", EACH + 30)):
         assert 1 <= looked[kind] <= rounds * -(-items // 100), f"{looked} in {SECONDS:g} s"
-    print(f"{WAITS} waits: {sum(looked.values())} calls in {SECONDS:g} s, one by one {WAITS * SECONDS:g}")
+    measured(f"{WAITS} waits: {sum(looked.values())} calls in {SECONDS:g} s, one by one {WAITS * SECONDS:g}")
 
-    sandbox.set("/clock", {"advance": 2 * HOURS})
+    sandbox.set("/clock", {"advance": FOREVER})
     for id_ in workspaces:
         sandbox.edit(f"src/workspace/{id_}", status="running")
-    run.succeeds(120 + 3.0 * WAITS)
-    effects = sandbox.effects()
-    effects.subtract(before)
+    run.succeeds(PATIENCE)
+    effects = since.effects()
     assert effects["tasks_created"] == 2 * EACH, "the sensors' tasks and the batches, each once"
     assert effects["imports_created"] == effects["files_imported"] == EACH
-    wait_until("no trigger is left", lambda: not airflow.triggers_by_triggerer(), 30)
+    left = "select count(*) from trigger join task_instance on trigger_id = trigger.id where dag_id = 'waits'"
+    wait_until("no trigger is left", lambda: airflow.query(left) == [(0,)], 30)

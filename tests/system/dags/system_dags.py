@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import os
-from datetime import UTC, datetime, timedelta
-from typing import Any
 
-from airflow.sdk import DAG
 from deaths import mortal
+from pieces import PROJECT, batch, dag, disk, single
 
 from airflow_src_provider.operators.seven_bridges import (
     SevenBridgesCopyFilesOperator,
@@ -21,71 +19,15 @@ from airflow_src_provider.sensors.src import SrcWorkspaceSensor
 GROUP = int(os.environ.get("SYSTEM_GROUP", "6"))
 WAITS = int(os.environ.get("SYSTEM_WAITS", "24"))
 POINTS = ("before", "after", "stored")
-PROJECT = "labuser/small"
-APP = "labuser/rnaseq-cohort/salmon-workflow"
-READS = {"project": PROJECT, "name_pattern": "*.fastq.gz"}
 
 
-def dag(dag_id: str, **more: Any) -> DAG:
-    return DAG(
-        dag_id,
-        schedule=None,
-        start_date=datetime(2026, 1, 1, tzinfo=UTC),
-        catchup=False,
-        default_args={
-            "deferrable": True,
-            "poll_interval": 1.0,
-            "poke_interval": 1.0,
-            "retries": 2,
-            "retry_delay": timedelta(seconds=1),
-            **more,
-        },
-    )
+# Ahead of the others where workers are short: much is done to them, one thing after another.
+for dag_id in ("group", "marked"):
+    with dag(dag_id, priority_weight=100):
+        for number in range(GROUP):
+            single(f"job_{number}")
 
-
-def batch(task_id: str, operator: Any = SevenBridgesSubmitTaskOperator, **more: Any) -> Any:
-    return operator(
-        task_id=task_id,
-        name=f"salmon {task_id}",
-        project=PROJECT,
-        app=APP,
-        inputs={"reads": READS},
-        batch_input="reads",
-        batch_by=["metadata.sample_id"],
-        **more,
-    )
-
-
-def single(task_id: str, **more: Any) -> Any:
-    return SevenBridgesSubmitTaskOperator(
-        task_id=task_id,
-        name=f"salmon {task_id}",
-        project=PROJECT,
-        app=APP,
-        inputs={"reads": READS},
-        check_inputs=False,
-        **more,
-    )
-
-
-def disk(task_id: str, operator: Any = SrcCreateWorkspaceOperator, **more: Any) -> Any:
-    return operator(
-        task_id=task_id,
-        name=f"disk {task_id} {{{{ run_id }}}}",
-        collaboration="Example Project",
-        wallet="SRC account for Example Project",
-        catalog_item="Storage volume",
-        application_type="Storage",
-        size="250 GB",
-        **more,
-    )
-
-
-with dag("group"):
-    for number in range(GROUP):
-        single(f"job_{number}")
-
-with dag("one"):
+with dag("cleared", priority_weight=100):
     single("job")
 
 with dag("waits"):
@@ -130,7 +72,7 @@ with dag("deaths", deferrable=False):
         if point != "stored":
             mortal(SrcResumeWorkspaceOperator)(task_id=f"resume_{point}", workspace=f"box-{point}", dies=f"{point} 1")
 
-with dag("supervisor"):
+with dag("supervisor", place="lost"):
     batch("batch", mortal(SevenBridgesSubmitTaskOperator), dies="after 1+")
 
 with dag("lost"):
