@@ -23,12 +23,13 @@ $(READY): pyproject.toml constraints.txt
 	@touch $@
 
 test: $(READY)
-	$(BIN)/python -m pytest -n 2 -m "not system" $(ARGS) || [ $$? -eq 5 ]
+	$(BIN)/python -m pytest -n 2 --dist worksteal -m "not system" $(ARGS) || [ $$? -eq 5 ]
 	$(BIN)/python -m pytest -m system $(ARGS) || [ $$? -eq 5 ]
 
-# The same tests in full: hundreds of waits, twenty repetitions, triggerers that stall for real. Most of an hour.
+# All faults, hundreds of random schedules, large fuzz tests, long system tests: an hour or two, with a table at the end.
+# make soak ARGS='--seed 7 --only faults' repeats a part.
 soak: $(READY)
-	SYSTEM_TESTS=soak $(BIN)/python -m pytest tests/system $(ARGS)
+	$(BIN)/python -m scripts.soak $(ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

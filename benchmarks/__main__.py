@@ -8,7 +8,7 @@ import sys
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 
-from benchmarks import imports, latency, recipes, sharing, waits
+from benchmarks import foreign, imports, latency, recipes, restart, sharing, waits
 from benchmarks.rows import Row
 from benchmarks.sharing import Load
 
@@ -24,26 +24,25 @@ def has_redis() -> bool:
     return True
 
 
-def shared(seconds: float, redis: bool) -> Iterator[Row]:
-    """Yield the rows about one budget in many processes."""
+def shared(short: bool, redis: bool) -> Iterator[Row]:
+    """Yield the rows about one budget in many processes: at a scaled window, and at the real one."""
     kinds = ("rolling", "fixed")
-    for kind in kinds:
-        yield sharing.run(Load(kind, 1000, 30.0, seconds))
-    # At the real rate there is time enough for both servers at once; two whole windows must be seen.
-    whole = max(seconds, 125.0)
-    for hosts in (1, 4):
-        loads = [Load(kind, 1000, 60.0, whole, hosts=hosts, redis=REDIS_URL if hosts > 1 else "") for kind in kinds]
-        if hosts > 1 and not redis:
-            yield from (Row(load.name, "no server on 127.0.0.1:6379", "0 refused", None) for load in loads)
-            continue
-        with ThreadPoolExecutor() as pool:
-            yield from pool.map(sharing.run, loads)
+    for window, seconds in ((30.0, 65.0),) if short else ((30.0, 120.0), (60.0, 125.0)):
+        for hosts in (1, 4):
+            store = REDIS_URL if hosts > 1 else ""
+            loads = [Load(kind, 1000, window, seconds, hosts=hosts, redis=store) for kind in kinds]
+            if hosts > 1 and not redis:
+                yield from (Row(load.name, "no server on 127.0.0.1:6379", "0 refused", None) for load in loads)
+                continue
+            # At the real rate there is time enough for both servers at once.
+            with ThreadPoolExecutor(2 if window >= 60 else 1) as pool:
+                yield from pool.map(sharing.run, loads)
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60.0, help="length of each run with many processes")
-    names = ["recipes", "session", "acquire", "sharing", "imports", "waits"]
+    parser.add_argument("--short", action="store_true", help="shorter runs with many processes, for a first look")
+    names = ["recipes", "session", "acquire", "sharing", "foreign", "restart", "imports", "waits"]
     parser.add_argument("--only", choices=names, help="one part only")
     options = parser.parse_args()
     redis = has_redis()
@@ -54,7 +53,9 @@ def main() -> int:
         "acquire": lambda: latency.acquire(REDIS_URL if redis else None),
         "imports": lambda: iter([imports.added()]),
         "waits": waits.rows,
-        "sharing": lambda: shared(options.seconds, redis),
+        "sharing": lambda: shared(options.short, redis),
+        "foreign": lambda: foreign.rows(*[4] * options.short),
+        "restart": lambda: restart.rows(*[5] * options.short),
     }
     rows: list[Row] = []
     for part, measure in parts.items():

@@ -14,7 +14,7 @@ TOKEN = "benchmark-token"
 
 
 @contextlib.contextmanager
-def server(kind: str = "none", limit: int = 1000, window: float = 60.0) -> Iterator[str]:
+def server(kind: str = "none", limit: int = 1000, window: float = 60.0, *, retry_after: bool = False) -> Iterator[str]:
     """Run the server in a process of its own; yield its URL."""
     command = [
         sys.executable,
@@ -26,6 +26,7 @@ def server(kind: str = "none", limit: int = 1000, window: float = 60.0) -> Itera
         str(limit),
         "--window",
         str(window),
+        *["--retry-after"] * retry_after,
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     try:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import requests
 
 from airflow_src_provider.client.budget import BudgetSettings
-from airflow_src_provider.exceptions import BudgetWaitError
+from airflow_src_provider.exceptions import BudgetWaitError, RateLimitError
 from benchmarks.processes import new_session, server
 from benchmarks.rows import Row
 
@@ -57,14 +57,8 @@ def run(load: Load) -> Row:
     """Let all clients send as fast as they may, and count at the server."""
     with server(load.kind, load.limit, load.window) as url, tempfile.TemporaryDirectory() as folder:
         start = time.monotonic() + START_UP
-        command = [sys.executable, "-m", "benchmarks.sharing", url, str(load.limit), str(load.window)]
-        clients = [
-            # Hosts share no files.
-            subprocess.Popen(
-                [*command, load.redis, f"{folder}/{i % load.hosts}", str(start), str(start + load.seconds)]
-            )
-            for i in range(load.processes)
-        ]
+        # Hosts share no files.
+        clients = [start_client(load, url, f"{folder}/{i % load.hosts}", start) for i in range(load.processes)]
         failed = sum(client.wait() != 0 for client in clients)
         counts = requests.get(f"{url}_stats", timeout=30).json()
     accepted, refused = counts["accepted"], len(counts["refused"])
@@ -76,6 +70,20 @@ def run(load: Load) -> Row:
         f"0 refused, >= {AT_LEAST:.0%}",
         not refused and not failed and used >= AT_LEAST,
     )
+
+
+def start_client(
+    load: Load, url: str, folder: str, start: float, patience: float | None = None
+) -> subprocess.Popen[str]:
+    """Start one process that sends as fast as it may, and tells in the end how many seconds its longest request took.
+
+    :param folder: where its host keeps the budget's files.
+    :param start: moment of the monotonic clock at which to begin.
+    :param patience: seconds that a request may spend waiting; default: until the end.
+    """
+    command = [sys.executable, "-m", "benchmarks.sharing", url, str(load.limit), str(load.window)]
+    times = [str(moment) for moment in (start, start + load.seconds, patience or load.seconds)]
+    return subprocess.Popen([*command, load.redis, folder, *times], stdout=subprocess.PIPE, text=True)
 
 
 def utilisation(accepted: list[float], limit: int, window: float) -> float:
@@ -95,19 +103,26 @@ def client() -> None:
         ("folder", str),
         ("start", float),
         ("end", float),
+        ("patience", float),
     ):
         parser.add_argument(name, type=kind)
     options = parser.parse_args()
-    logging.disable(logging.INFO)
+    logging.disable(logging.WARNING)
     session = new_session(
         BudgetSettings(options.url, options.limit, options.window, store=options.redis, directory=options.folder)
     )
+    longest = 0.0
     time.sleep(max(0.0, options.start - time.monotonic()))
-    while (left := options.end - time.monotonic()) > 0:
+    while (left := options.end - (began := time.monotonic())) > 0:
+        pause = 0.0
         try:
-            json.loads(session.request("GET", "files", max_wait=left).body)
-        except BudgetWaitError:
-            return
+            json.loads(session.request("GET", "files", max_wait=min(left, options.patience)).body)
+        except (BudgetWaitError, RateLimitError) as error:
+            pause = error.retry_after or 1.0
+        now = time.monotonic()
+        longest = max(longest, now - began)
+        time.sleep(min(pause, max(0.0, options.end - now)))
+    print(longest)
 
 
 if __name__ == "__main__":
