@@ -214,3 +214,7 @@ class RemoteWorkError(ResearchCloudError):
 
 class WaitTimeoutError(ResearchCloudError, TimeoutError):
     """The remote work was not done when the time given for it had passed."""
+
+
+class SupersededError(ResearchCloudError):
+    """Airflow takes no notes from this try of a task, as when another one has replaced it. Nothing more was sent."""

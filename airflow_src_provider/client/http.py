@@ -147,6 +147,7 @@ class ApiSession:
     ending = False
     #: Whether it leaves the last of the budget to others.
     yields = False
+    _before_effect: Callable[[], None] | None = None
 
     @property
     def budget(self) -> Budget:
@@ -179,6 +180,7 @@ class ApiSession:
         sibling._max_wait = 0.0
         sibling._refresh_token = None
         sibling._meter = Meter()
+        sibling._before_effect = None
         sibling.ending = True
         sibling.renew_after_fork()
         renew_after_fork(sibling)
@@ -204,6 +206,15 @@ class ApiSession:
         """
         sibling = self.hasty(max_wait)
         sibling.yields = True
+        return sibling
+
+    def announcing(self, before_effect: Callable[[], None]) -> ApiSession:
+        """Return a sibling that tells somebody before each request that must not be sent twice.
+
+        :param before_effect: called when it is the request's turn; what it raises keeps the request from being sent.
+        """
+        sibling = self.hasty(self._max_wait)
+        sibling._before_effect = before_effect
         return sibling
 
     def request(
@@ -271,6 +282,8 @@ class ApiSession:
     def _attempt(self, call: _Call) -> ApiResponse:
         if not self.ending:
             self._wait_for_turn(call)
+        if self._before_effect and not call.repeatable:
+            self._before_effect()
         self._count(call.repeatable)
         sent = self._clock()
         outcome = self._send(call)

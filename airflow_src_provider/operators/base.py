@@ -11,7 +11,7 @@ from airflow.sdk import BaseOperator, conf
 
 from airflow_src_provider.client.waiting import NOT_NOW, jitter
 from airflow_src_provider.exceptions import ApiError, InvalidInputError, WaitTimeoutError
-from airflow_src_provider.operators.durable import RESUMED
+from airflow_src_provider.operators.durable import RESUMED, Ledger
 from airflow_src_provider.remote import BACKSTOP, RemoteTask, seconds
 
 if TYPE_CHECKING:
@@ -51,6 +51,7 @@ class RemoteOperator(RemoteTask, BaseOperator):
     template_fields: Sequence[str] = ()
     #: Calls of this process's session that the carry knows about.
     _counted = 0
+    _announces_to: Ledger | None = None
 
     def __init__(
         self,
@@ -106,10 +107,16 @@ class RemoteOperator(RemoteTask, BaseOperator):
     def client(self) -> Any:
         """Return the service's client."""
         client = self.hook.client
-        if not self._can_pause:
+        if not self.durable:
             return client
-        longest = conf.getfloat(CONFIG_SECTION, "longest_sleep", fallback=LONGEST_SLEEP)
-        return type(client)(client.session.hasty(longest))
+        session = client.session.announcing(self._announce)
+        if self._can_pause:
+            session = session.hasty(conf.getfloat(CONFIG_SECTION, "longest_sleep", fallback=LONGEST_SLEEP))
+        return type(client)(session)
+
+    def _announce(self) -> None:
+        if self._announces_to is not None:
+            self._announces_to.announce()
 
     def execute(self, context: Context) -> Any:
         """Do the work, or as much of it as can be done now."""
@@ -149,6 +156,7 @@ class RemoteOperator(RemoteTask, BaseOperator):
         return self.deferrable and self.durable
 
     def _or_pause(self, context: Any, do: Callable[[], Any]) -> Any:
+        self._announces_to = Ledger(context, self.durable)
         try:
             return do()
         except NOT_NOW as error:

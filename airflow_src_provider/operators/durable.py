@@ -17,7 +17,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from airflow_src_provider.exceptions import OutcomeUnknownError, RemoteWorkError
+from airflow_src_provider.exceptions import OutcomeUnknownError, RemoteWorkError, SupersededError
 
 if TYPE_CHECKING:
     from airflow.sdk.definitions.context import Context
@@ -81,6 +81,21 @@ class Ledger:
         """Record a JSON-able value."""
         if self._store is not None:
             self._store.set(key, {"epoch": self.epoch, "value": value})
+
+    def announce(self) -> None:
+        """Note that an effect is about to be caused.
+
+        Airflow takes a note only from the try that it knows of. A worker that stood still until another one replaced it
+        learns of that here, instead of causing the effect beside its replacement.
+
+        :raises SupersededError: Airflow did not take the note.
+        """
+        try:
+            self.put("announced", time.time())
+        except Exception as error:
+            raise SupersededError(
+                f"nothing more is sent: Airflow takes no notes from this try; maybe it was replaced ({error})"
+            ) from error
 
     def _read(self, key: str) -> dict[str, Any] | None:
         if self._store is None:

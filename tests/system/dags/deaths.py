@@ -1,9 +1,10 @@
-"""Operators whose worker is killed at one exact point of their first try."""
+"""Operators whose worker is killed, or stands still, at one exact point of their first try."""
 
 from __future__ import annotations
 
 import os
 import signal
+import time
 from typing import Any
 
 from airflow_src_provider.operators import durable
@@ -24,11 +25,24 @@ def die(point: str) -> None:
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+def stand_still(operator: Any) -> None:
+    """Go on with what is at hand, without a heartbeat meanwhile, when another worker has done the same."""
+    os.kill(os.getppid(), signal.SIGSTOP)
+    try:
+        until = time.monotonic() + 200.0
+        while time.monotonic() < until:
+            if any(task["name"] == operator.name for task in operator.client.tasks.list(project=operator.project)):
+                break
+            time.sleep(0.5)
+    finally:
+        os.kill(os.getppid(), signal.SIGCONT)
+
+
 def arm(operator: Any, point: str) -> None:
     """Let the worker die.
 
     :param point: ``before N``, ``after N`` or ``stored N``: before the N-th effect is sent, when its answer is there,
-        or when that is written down.
+        or when that is written down. ``stands N``: before the N-th effect it stands still until it has been replaced.
     """
     moment, number = point.rstrip("+").split()
     session = operator.client.session
@@ -41,6 +55,8 @@ def arm(operator: Any, point: str) -> None:
         effects += effect
         if effect and moment == "before" and effects == int(number):
             die(point)
+        if effect and moment == "stands" and effects == int(number):
+            stand_still(operator)
         answer = request(method, path, **kwargs)
         if effect and moment == "after" and effects == int(number):
             die(point)

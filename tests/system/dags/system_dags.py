@@ -72,8 +72,9 @@ with dag("deaths", deferrable=False):
         if point != "stored":
             mortal(SrcResumeWorkspaceOperator)(task_id=f"resume_{point}", workspace=f"box-{point}", dies=f"{point} 1")
 
-with dag("supervisor", place="lost"):
-    batch("batch", mortal(SevenBridgesSubmitTaskOperator), dies="after 1+")
+with dag("replaced", place="deaths"):
+    batch("gone", mortal(SevenBridgesSubmitTaskOperator), dies="after 1+")
+    batch("still", mortal(SevenBridgesSubmitTaskOperator), dies="stands 1")
 
 with dag("lost"):
     batch("batch")

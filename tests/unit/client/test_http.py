@@ -437,6 +437,28 @@ def test_the_urgent_sibling_shares_no_lock_and_no_connection(server: ScriptedSer
     assert [request.connection for request in server.requests] == [1, 2]
 
 
+def test_each_attempt_of_what_must_not_be_sent_twice_is_announced(server: ScriptedServer) -> None:
+    told: list[int] = []
+    session = new_session(server.url).announcing(lambda: told.append(len(server.requests)))
+    server.script(Answer(429), Answer(200), Answer(200), Answer(200))
+    session.request("POST", "start", json={})
+    assert told == [0, 1]
+    session.request("GET", "look")
+    session.request("POST", "look", json={}, safe=True)
+    session.urgent().request("POST", "end", json={})
+    assert told == [0, 1]
+
+
+def test_what_must_not_be_announced_any_more_is_not_sent(server: ScriptedServer) -> None:
+    def refuse() -> None:
+        raise exc.SupersededError("replaced")
+
+    session = new_session(server.url).announcing(refuse)
+    with pytest.raises(exc.SupersededError):
+        session.request("POST", "start", json={})
+    assert server.requests == []
+
+
 def test_the_hasty_sibling_raises_instead_of_waiting_for_long_and_shares_the_budget(server: ScriptedServer) -> None:
     clock = SteppedClock()
     session = new_session(server.url, clock, budget=new_budget(clock, limit=2))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -51,6 +51,9 @@ class Session:
 
     def hasty(self, max_wait: float) -> Session:
         self.patience.append(max_wait)
+        return self
+
+    def announcing(self, before_effect: Callable[[], None]) -> Session:
         return self
 
 

@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from airflow.sdk import BaseOperator
 
+from airflow_src_provider.client.http import ApiSession
+from airflow_src_provider.exceptions import SupersededError
 from airflow_src_provider.operators.seven_bridges import (
     SevenBridgesCopyFilesOperator,
     SevenBridgesExportFilesOperator,
@@ -50,6 +52,24 @@ class DyingStore(FakeStore):
         super().set(key, value)
         if self.left == 0 and self.after:
             raise Killed
+
+
+class ForgottenStore(FakeStore):
+    """The store of a try that Airflow does not know any more: it takes no notes and has none."""
+
+    forgotten = False
+
+    def forget(self) -> FakeStore:
+        """Forget the try, and return the store of its replacement."""
+        others = FakeStore(self)
+        self.clear()
+        self.forgotten = True
+        return others
+
+    def set(self, key: str, value: Any, **_: Any) -> None:
+        if self.forgotten:
+            raise LookupError("task instance not found")
+        super().set(key, value)
 
 
 def archive_ids(sb: SbWorld, count: int = FILES) -> list[str]:
@@ -158,6 +178,29 @@ def test_worker_killed_at_every_write(sb: SbWorld, name: str, after: bool) -> No
         assert result["failed"] == 0
         assert len(set(ids_of(result))) == (10 if name == "batch" else times)
     assert died >= STEPS[name][4], "the worker never died"
+
+
+@step
+def test_worker_that_stands_still_until_it_is_replaced(sb: SbWorld, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """When it goes on, with a request in its hands, another one has done everything."""
+    make, _, effect, times, calls = STEPS[name]
+    turn = ApiSession._wait_for_turn
+
+    def stand_still(session: ApiSession, call: Any) -> None:
+        nonlocal left
+        turn(session, call)
+        left -= not call.repeatable
+        if not call.repeatable and left == 0:
+            results.append(sb.run(make(sb), make_context(store.forget(), try_number=2)))
+
+    monkeypatch.setattr(ApiSession, "_wait_for_turn", stand_still)
+    for number in range(1, calls + 1):
+        sb.sandbox.reset()
+        left, store, results = number, ForgottenStore(), []
+        with pytest.raises(SupersededError, match="nothing more is sent"):
+            sb.run(make(sb), make_context(store))
+        assert sb.effects()[effect] == times, f"stood still before request {number}"
+        assert results[0]["failed"] == 0
 
 
 @step
