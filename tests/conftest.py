@@ -6,6 +6,7 @@ import os
 import shutil
 import tempfile
 
+import pytest
 from hypothesis import settings
 
 AIRFLOW_HOME = tempfile.mkdtemp(prefix="airflow-src-provider-tests-")
@@ -23,6 +24,15 @@ os.environ |= {
 # A first call that imports something is slow, which is no defect; in CI a red run must be repeatable.
 settings.register_profile("project", deadline=None, derandomize=bool(os.environ.get("CI")))
 settings.load_profile("project")
+
+
+#: Folders with tests of half a minute.
+LONG = ("secrets", "dags")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    # Begun last, a long test would leave the other processes with nothing to do.
+    items.sort(key=lambda item: not set(LONG) & set(item.path.parts))
 
 
 def pytest_collection_finish() -> None:

@@ -32,7 +32,6 @@ TRUE = {
 EFFECTS = {"files_imported": 1000, "children_created": 500, "files_exported": 500}
 
 
-@pytest.mark.system
 def test_the_demo_from_beginning_to_end(tmp_path: Path) -> None:
     run = subprocess.run([*COMMAND, str(tmp_path / "home")], capture_output=True, text=True, timeout=240, cwd=tmp_path)
     assert run.returncode == 0, run.stdout + run.stderr
@@ -60,7 +59,6 @@ def with_home(home: Path) -> list[list[str]]:
     return found
 
 
-@pytest.mark.system
 def test_an_interrupted_demo_leaves_nothing_behind(tmp_path: Path) -> None:
     home = tmp_path / "home"
     with subprocess.Popen([*COMMAND, str(home)], stdout=subprocess.PIPE, text=True) as demo:
