@@ -32,6 +32,8 @@ BODY_FIELDS = (
     "use_interruptible_instances",
     "output_location",
 )
+#: What tells which jobs were started since a moment.
+SINCE_FIELDS = ("id", "source", "destination", "started_on", "state")
 RERUN_FIELDS = ("status", "batch", "execution_status", "outputs")
 #: Clocks of worker and service may differ by this much.
 CLOCK_MARGIN = timedelta(minutes=10)
@@ -132,14 +134,28 @@ def imports_since(client: SevenBridgesClient, volume: str, place: Mapping[str, s
 
     :return: job id by location; of several the newest.
     """
+    jobs = client.imports.list(volume=volume, project=place.get("project"), fields=SINCE_FIELDS)
+    return {job["source"]["location"]: job["id"] for job in _since(jobs, begun) if _goes_to(job, place)}
+
+
+def exports_since(client: SevenBridgesClient, volume: str, begun: float) -> dict[tuple[str, str], str]:
+    """Return the exports to a volume that were started since a moment and have not failed.
+
+    :return: job id by file id and location; of several the newest.
+    """
+    jobs = client.exports.list(volume=volume, fields=SINCE_FIELDS)
+    return {
+        (job["source"]["file"], job["destination"]["location"]): job["id"]
+        for job in _since(jobs, begun)
+        if job.get("source") and job.get("destination")
+    }
+
+
+def _since(jobs: Iterable[Json], begun: float) -> JsonList:
+    """Return the jobs that were started since a moment and have not failed, the newest last."""
     since = earliest(begun)
-    fields = ("id", "source", "destination", "started_on", "state")
-    jobs = [
-        job
-        for job in client.imports.list(volume=volume, project=place.get("project"), fields=fields)
-        if str(job.get("started_on") or "") >= since and _goes_to(job, place) and not _has_failed(job)
-    ]
-    return {job["source"]["location"]: job["id"] for job in sorted(jobs, key=lambda job: str(job["started_on"]))}
+    found = [job for job in jobs if str(job.get("started_on") or "") >= since and not _has_failed(job)]
+    return sorted(found, key=lambda job: str(job["started_on"]))
 
 
 def _has_failed(job: Json) -> bool:

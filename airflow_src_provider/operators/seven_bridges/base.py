@@ -61,6 +61,15 @@ class SevenBridgesOperator(SevenBridgesTask, RemoteOperator):
             ledger.put("begun", begun)
         return float(begun)
 
+    @staticmethod
+    def believe(ledger: Ledger) -> None:
+        """Take the memory's word for it that nothing was sent, instead of looking at the service.
+
+        For what must not be taken for this task's own when it is not sure that it is.
+        """
+        if ledger.keeps and ledger.get("announced") is None:
+            ledger.may_have_acted = False
+
     def kept(self, ledger: Ledger, carry: dict[str, Any], **places: tuple[str, int]) -> dict[str, Any]:
         """Note which long lists of the carry need not travel through a deferral, because the memory has them.
 

@@ -46,8 +46,8 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
     :param keep_on_platform: ``True`` copies. ``False`` **gives the files up**: their bytes leave the platform, and what
         stays is an alias of the object, which cannot be exported again. There is no default, because the platform's own
         is ``False``.
-    :param if_exists: ``skip`` (default) what has an object at its location already, ``fail`` for it, ``overwrite`` it.
-        What lies there is not compared with the file.
+    :param if_exists: ``skip`` (default) what has an object at its location already, ``fail`` for it, also at a retry,
+        or ``overwrite`` it. What lies there is not compared with the file.
     :param properties: ``sse_algorithm``, ``sse_aws_kms_key_Id``, ``aws_canned_acl``.
     :return: ``exported``, ``skipped``, ``locations`` (of both), ``failed``, ``failures`` (by file id), ``api_calls``.
     :raises InvalidInputError: bad parameters, no file, two files for one location, an unusable volume.
@@ -68,6 +68,7 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
     _missing: Mapping[str, str] = {}
     _wanted: Sequence[Any] = ()
     _taken: set[str] | None = None
+    _begun: float
 
     def __init__(
         self,
@@ -116,6 +117,9 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
     def submit(self, context: Context) -> dict[str, Any]:
         """Start the exports."""
         ledger = self.ledger(context)
+        self._begun = self.begun(ledger)
+        if self.if_exists == "fail":
+            self.believe(ledger)
         self._look_first = ledger.may_have_acted or ledger.older("plan") is not None
         plan = ledger.plan("plan", lambda: self._plan(ledger), PLANNED)
         self._wanted, self._taken = plan, None
@@ -201,6 +205,10 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
     def _find(self, plan: Sequence[Any]) -> list[Any | None]:
         from airflow_src_provider.client.seven_bridges import finders
 
+        if self.if_exists == "fail":
+            # An object that is there may be anybody's; a job says whose it is.
+            jobs = finders.exports_since(self.client, self.volume, self._begun)
+            return [{"job": jobs[file, location]} if (file, location) in jobs else None for file, location in plan]
         running = finders.running_exports(self.client, self.volume)
         # Overwriting once more does no harm, and an object that is there says nothing about when it came.
         there = set() if self.if_exists == "overwrite" else self._there(plan)
@@ -240,7 +248,8 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
         for file, location in self._given_up_before(plan, failures):
             del failures[file]
             skipped.append(location)
-        self.ledger(context).forget("exports", [i for i, (file, _) in enumerate(plan) if file in failures], CHUNK)
+        again = [i for i, (file, _) in enumerate(plan) if file in failures and not self._is_taken(failures[file])]
+        self.ledger(context).forget("exports", again, CHUNK)
         failures |= carry["missing"]
         self.log.info("%d exported, %d there already, %d failed", len(exported), len(skipped), len(failures))
         summary = {
@@ -251,6 +260,10 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
             "api_calls": self.api_calls(carry),
         }
         return self.settle(context, summary, failures, len(plan) + len(carry["missing"]))
+
+    def _is_taken(self, reason: str) -> bool:
+        """Tell whether a retry would fail as well, because an object lies there and is none of this task's."""
+        return self.if_exists == "fail" and reason.startswith(TAKEN)
 
     def _given_up_before(self, plan: Sequence[Any], failures: Mapping[str, str]) -> list[Any]:
         """Return the files that cannot be exported because they have been, to this very location."""

@@ -41,8 +41,9 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
     :param locations: instead of ``prefix``, ``pattern`` and ``recursive``: the objects themselves.
     :param project: destination, ``owner/short-name``. One of ``project`` and ``parent``.
     :param parent: destination folder, by id.
-    :param if_exists: ``skip`` (default) what has the name already, ``fail`` for it, ``overwrite`` it, or put a number
-        before the new name (``autorename``). With ``skip``, a file that comes from another object counts as failed.
+    :param if_exists: ``skip`` (default) what has the name already, ``fail`` for it, also at a retry, ``overwrite`` it,
+        or put a number before the new name (``autorename``). With ``skip``, a file that comes from another object
+        counts as failed.
     :param metadata: set in the same step; as for ``SevenBridgesUpdateMetadataOperator``, by file name.
     :param sheet: likewise, from a CSV or TSV file.
     :return: ``file_ids`` (new ones and skipped ones, in the order of the volume), ``imported``, ``skipped``,
@@ -135,6 +136,8 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
         """Start the imports."""
         annotations = self._annotations()
         ledger = self.ledger(context)
+        if self.if_exists == "fail":
+            self.believe(ledger)
         began_before = ledger.may_have_acted or ledger.older("plan") is not None
         locations = ledger.plan("plan", self._objects, PLANNED)
         names = [{"id": "", "name": _name(location), "metadata": {}} for location in locations]
@@ -227,7 +230,8 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
     def _find(self, locations: Sequence[str]) -> list[Any | None]:
         from airflow_src_provider.client.seven_bridges import finders
 
-        if self.if_exists == "autorename":
+        if self.if_exists in ("autorename", "fail"):
+            # A file that is there may be anybody's; a job says whose it is.
             jobs = finders.imports_since(self.client, self.volume, self._place, self._begun)
             return [{"job": jobs[location]} if location in jobs else None for location in locations]
         running = finders.running_imports(self.client, self.volume, self._place)
@@ -299,7 +303,8 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
             else:
                 files[location] = found["file"]
         file_ids = [files[location] for location in locations if location in files]
-        self.ledger(context).forget("imports", [i for i, name in enumerate(locations) if name in failures], CHUNK)
+        again = [i for i, name in enumerate(locations) if name in failures and not self._is_taken(failures[name])]
+        self.ledger(context).forget("imports", again, CHUNK)
         failures |= self._annotate(files)
         skipped = len(files) - imported
         self.log.info("%d imported, %d there already, %d failed", imported, skipped, len(failures))
@@ -311,6 +316,10 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
             "api_calls": self.api_calls(carry),
         }
         return self.settle(context, summary, failures, len(locations))
+
+    def _is_taken(self, reason: str) -> bool:
+        """Tell whether a retry would fail as well, because a file has the name and is none of this task's."""
+        return self.if_exists == "fail" and reason.startswith(TAKEN)
 
     def _annotate(self, files: Mapping[str, str]) -> dict[str, str]:
         annotations = self._annotations()
