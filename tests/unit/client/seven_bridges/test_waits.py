@@ -12,7 +12,14 @@ from hypothesis import strategies as st
 from airflow_src_provider.client.seven_bridges import SevenBridgesClient, waits
 from airflow_src_provider.client.seven_bridges.bulk import ItemError
 from airflow_src_provider.client.waiting import Progress
-from airflow_src_provider.exceptions import BadRequestError, NotFoundError, ServerError
+from airflow_src_provider.exceptions import (
+    ApiError,
+    BadRequestError,
+    MaintenanceError,
+    NotFoundError,
+    ServerError,
+    TokenRejectedError,
+)
 from tests.unit.client.fakes import FakeSession
 
 KINDS = [waits.ImportWait, waits.ExportWait, waits.AsyncJobWait, waits.TaskWait, waits.TaskEndWait]
@@ -143,6 +150,23 @@ def test_ending_a_task_that_has_ended_is_no_error() -> None:
     client: Any = SevenBridgesClient(session)  # type: ignore[arg-type]
     assert "was not aborted" in waits.abort(client, TASKS[0])
     assert "is not known" in waits.abort(client, TASKS[0])
+
+
+@pytest.mark.parametrize("look", [ServerError("oops", status=502), MaintenanceError("not now", status=503)])
+def test_all_are_aborted_when_the_look_at_them_fails(look: ApiError) -> None:
+    session = FakeSession(look, {}, BadRequestError("it has ended", code=7011), ServerError("later"))
+    session.ending = False  # type: ignore[attr-defined]
+    lines = waits.TaskWait(TASKS).cancel(SevenBridgesClient(session))  # type: ignore[arg-type]
+    assert [call.path for call in session.sent[1:]] == [f"/tasks/{id_}/actions/abort" for id_ in TASKS]
+    assert [id_ in line for id_, line in zip(TASKS, lines[1:], strict=True)] == [True] * 3
+    assert ("all are aborted" in lines[0], "is not known" in lines[3]) == (True, True)
+
+
+def test_none_is_aborted_with_a_token_that_is_refused() -> None:
+    session = FakeSession(TokenRejectedError("no", status=401))
+    with pytest.raises(TokenRejectedError):
+        waits.TaskWait(TASKS).cancel(SevenBridgesClient(session))  # type: ignore[arg-type]
+    assert session.calls == 1
 
 
 def test_files_at_any_depth() -> None:
