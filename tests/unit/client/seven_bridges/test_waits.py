@@ -152,7 +152,7 @@ def test_ending_a_task_that_has_ended_is_no_error() -> None:
     assert "is not known" in waits.abort(client, TASKS[0])
 
 
-@pytest.mark.parametrize("look", [ServerError("oops", status=502), MaintenanceError("not now", status=503)])
+@pytest.mark.parametrize("look", [ServerError("oops", status=500), MaintenanceError("not now", status=503)])
 def test_all_are_aborted_when_the_look_at_them_fails(look: ApiError) -> None:
     session = FakeSession(look, {}, BadRequestError("it has ended", code=7011), ServerError("later"))
     session.ending = False  # type: ignore[attr-defined]
