@@ -6,6 +6,7 @@ Only ids decide, but the schema wants the names as well. Wiki page: "SRC API".
 from __future__ import annotations
 
 import copy
+import re
 from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
@@ -39,6 +40,25 @@ _META_OF_TEMPLATE = (
     "wallet_name",
     "wallet_id",
 )
+
+
+#: The mark of a task run, at the end of a description.
+_MARK = re.compile(r"\s*\[airflow ([0-9a-f]{16})\]")
+
+
+def marked(description: str, mark: str) -> str:
+    """Return a description that says, at its end, which task run asked for the workspace.
+
+    :param description: what people read; the mark of another task run in it is dropped.
+    :param mark: 16 hexadecimal digits.
+    """
+    return f"{_MARK.sub('', description)} [airflow {mark}]".strip()
+
+
+def mark_of(workspace: Mapping[str, Any]) -> str | None:
+    """Return the mark in the description of a workspace."""
+    found = _MARK.findall(str(workspace.get("description")))
+    return found[-1] if found else None
 
 
 def reference(workspace: Mapping[str, Any]) -> Json:

@@ -11,20 +11,15 @@ from airflow_src_provider.checks import text_or_none
 from airflow_src_provider.client.src import validate
 from airflow_src_provider.client.src.bodies import RESOURCE_TYPES, body_from_workspace, interactive_parameters
 from airflow_src_provider.client.src.capacity import CapacityWait, key_of, place_of
-from airflow_src_provider.client.src.progress import CLOCK_SKEW, READ_LAG
 from airflow_src_provider.client.src.resolve import DEFAULT_CLOUD, Resolution, pick, resolve_create
 from airflow_src_provider.client.src.selection import select
-from airflow_src_provider.client.src.states import KINDS, parse_time, raw_status
+from airflow_src_provider.client.src.states import KINDS, StatusClass, class_of, parse_time, raw_status, status_of
 from airflow_src_provider.client.src.waits import WorkspaceWait, summary
-from airflow_src_provider.exceptions import (
-    ApiError,
-    InvalidInputError,
-    NotFoundError,
-    OutcomeUnknownError,
-    RemoteWorkError,
-)
+from airflow_src_provider.client.waiting import NOT_NOW
+from airflow_src_provider.exceptions import ApiError, InvalidInputError, RemoteWorkError
 from airflow_src_provider.operators.durable import Ledger
 from airflow_src_provider.operators.src.base import SrcOperator
+from airflow_src_provider.operators.src.creation import Creation, created_at, namesakes
 from airflow_src_provider.remote import seconds
 
 if TYPE_CHECKING:
@@ -34,8 +29,6 @@ if TYPE_CHECKING:
     from airflow_src_provider.client.waiting import Wait
 
 CAPACITY_TRIGGER = "airflow_src_provider.triggers.src.SrcCapacityTrigger"
-LOOK_AGAIN = 5.0
-_GONE = ("failed", "deleting", "deleted", "unaccounted")
 _WHEN_FULL = ("refuse", "wait", "try")
 _IF_EXISTS = ("create", "use", "fail")
 
@@ -48,11 +41,12 @@ class SrcCreateWorkspaceOperator(SrcOperator):
 
     Everything is a name or an id; a name that fits nothing, or several, is refused with the choices. What the names
     stood for is logged in a form that can be pasted back. It is created once per task run, whatever dies: an answer
-    that was lost, and a try before this one, are looked for by name in the collaboration before anything is sent again.
-    A creation that fails is explained by the end of its provisioning log, which goes to the task's log.
+    that was lost, and a try before this one, are looked for in the collaboration before anything is sent again. For
+    that the description ends with a mark of the task run, such as ``[airflow 0f1e2d3c4b5a6978]``. A creation that fails
+    is explained by the end of its provisioning log, which goes to the task's log.
 
-    With ``cancel_on_kill`` (default) the new workspace is deleted when the task is killed or its time is over, as soon
-    as the service allows that.
+    With ``cancel_on_kill`` (default) the new workspace is deleted when the task is killed, when its time is over, or
+    when it fails and has no retry left, as soon as the service allows that.
 
     XCom: ``id, name, status, ip, fqdn, user, url, end_time, created, api_calls``.
 
@@ -67,6 +61,7 @@ class SrcCreateWorkspaceOperator(SrcOperator):
     :param size: size of the machine or volume; default the only one there is.
     :param application_type: ``Compute`` (default), ``Storage``, ``IP`` or ``Network``.
     :param end_time: when it expires, with time zone, a datetime or ISO 8601 text; for Compute this or ``lifetime``.
+        One that has passed is refused when the task runs.
     :param lifetime: instead of ``end_time``: seconds or ``timedelta`` from now.
     :param host_name: lower case letters, digits and hyphens; default made from ``name``.
     :param description: free text.
@@ -77,13 +72,17 @@ class SrcCreateWorkspaceOperator(SrcOperator):
         settings are copied; ``wallet`` may still be given.
     :param when_full: what to do when there is no room for the size: ``refuse`` (default), ``wait`` for it, or ``try``.
         With ``from_workspace``, only ``wait`` looks for room.
-    :param if_exists: what to do when the collaboration has a workspace of this name: ``create`` another one (default,
-        costs no look), ``use`` it, or ``fail``.
+    :param if_exists: what to do when the collaboration has a workspace of this name and kind: ``create`` another one
+        (default, costs no look), ``use`` it, or ``fail``. One that is used is taken as it is: what is under way there
+        is waited for, and a paused machine is not resumed.
     :param timeout: longest wait, for room and for the creation together; default two hours.
 
     :raises RemoteWorkError: the creation failed, or there is no room.
     :raises InvalidInputError: unusable parameters, or names that fit nothing or several.
     """
+
+    #: A creation whose answer is awaited, and the client to look for it when the task is killed.
+    _unanswered: tuple[Creation, Any] | None = None
 
     template_fields: Sequence[str] = (
         *SrcOperator.template_fields, "name", "collaboration", "wallet", "catalog_item", "cloud", "os_flavour", "size",
@@ -178,7 +177,9 @@ class SrcCreateWorkspaceOperator(SrcOperator):
         end = self._end()
         if (end is None) == (self.application_type == "Compute"):
             raise InvalidInputError("end_time, lifetime", end, "one of them for Compute, none for the other kinds")
-        if end is not None and (moment := parse_time(end)) is not None and moment.timestamp() <= time.time():
+        # While a DAG is parsed this would take all its tasks away, those that pause a machine included.
+        moment = parse_time(end) if self.rendered else None
+        if moment is not None and moment.timestamp() <= time.time():
             raise InvalidInputError("end_time", self.end_time, "a moment that is not over yet")
         if self.host_name is None:
             validate.host_name_from(self.name)
@@ -188,12 +189,13 @@ class SrcCreateWorkspaceOperator(SrcOperator):
 
     def submit(self, context: Context) -> dict[str, Any]:
         """Find what an earlier try has created, or create."""
-        ledger = Ledger(context, self.durable)
-        made = self._made_before(ledger)
-        if made is not None:
-            self.log.info("%s (%s): an earlier try has created it.", made.get("name"), made["id"])
-            return self._carry(made, created=True)
-        return self._create(ledger)
+        creation = self._creation_of(context)
+        made = creation.made_before()
+        if made is None:
+            return self._create(creation)
+        self._end_if_killed(made)
+        self.log.info("%s (%s): an earlier try has created it.", made.get("name"), made["id"])
+        return self._carry(made, creation.sent)
 
     def go_on(self, context: Context, carry: dict[str, Any]) -> Any:
         """Wait for room, create, and wait for the workspace."""
@@ -202,18 +204,29 @@ class SrcCreateWorkspaceOperator(SrcOperator):
                 CapacityWait([carry["key"]]), trigger=CAPACITY_TRIGGER, deadline=carry["deadline"], carry=carry
             )
             carry = self._got_room(context, carry, event)
-        return super().go_on(context, carry)
+        try:
+            return super().go_on(context, carry)
+        except ApiError as error:
+            if not isinstance(error, NOT_NOW):
+                self._end_if_last(context, carry)
+            raise
 
     def execute_complete(self, context: Context, event: Any, carry: dict[str, Any]) -> Any:
         """Resume after the wait for room, or for the workspace."""
         if carry["stage"] == "capacity":
             return self.go_on(context, self._got_room(context, carry, event))
-        return super().execute_complete(context, event, carry)
+        try:
+            return super().execute_complete(context, event, carry)
+        except RemoteWorkError:
+            self._end_if_last(context, carry)
+            raise
 
     def waits_for(self, carry: dict[str, Any]) -> Wait | None:
         """Return what to wait for."""
         if carry["stage"] == "capacity":
             return None
+        if carry["stage"] == "settle":
+            return WorkspaceWait([carry["id"]], action="settle")
         undo = {"undo": "delete"} if carry["created"] else {}
         sent = {carry["id"]: carry["sent"]}
         return WorkspaceWait([carry["id"]], action="create", sent=sent, kind=carry["kind"], **undo)
@@ -223,6 +236,8 @@ class SrcCreateWorkspaceOperator(SrcOperator):
         if event and event["failed"]:
             raise RemoteWorkError(next(iter(event["failed"].values())), event["failed"])
         result = next(iter(event["results"].values())) if event else carry["shown"]
+        if event and class_of(status_of(result)) is not StatusClass.STABLE:
+            raise RemoteWorkError(f"{self.name} ({carry['id']}) cannot be used: it is {result['status']}")
         self.link_to([result])
         return {**result, "created": carry["created"], "api_calls": self.api_calls(carry)}
 
@@ -295,16 +310,21 @@ class SrcCreateWorkspaceOperator(SrcOperator):
 
     # The request.
 
-    def _create(self, ledger: Ledger) -> dict[str, Any]:
+    def _creation_of(self, context: Context) -> Creation:
+        return Creation(self.client, Ledger(context, self.durable), self.name)
+
+    def _create(self, creation: Creation) -> dict[str, Any]:
         body, key, full = self._resolve()
-        if self.if_exists != "create" and (there := self._named(body["co_id"], None)) is not None:
-            return self._existing(there)
+        if self.if_exists != "create":
+            there = namesakes(self.client, self.name, body["co_id"], body["meta"]["application_type"])
+            if there:
+                return self._existing(there[-1])
         if full and self.when_full == "refuse":
             raise RemoteWorkError(f"{self.name} is not created: there is no room for this size at the moment")
         if full and self.when_full == "wait":
             self.log.info("There is no room for this size at the moment; waiting for it.")
             return {"stage": "capacity", "key": key}
-        return self._carry(self._send(ledger, body), created=True)
+        return self._send(creation, body)
 
     def _got_room(self, context: Context, carry: dict[str, Any], event: Any) -> dict[str, Any]:
         outcome = self.outcome(event, carry)
@@ -312,81 +332,70 @@ class SrcCreateWorkspaceOperator(SrcOperator):
             raise RemoteWorkError(f"{self.name} is not created: {next(iter(outcome['failed'].values()))}")
         # Looked up again: while it was waited for, the room may have been taken and the end of a lifetime has moved.
         kept = {name: carry[name] for name in ("deadline", "api_calls") if name in carry}
-        return self._create(Ledger(context, self.durable)) | kept
+        return self._create(self._creation_of(context)) | kept
 
-    def _send(self, ledger: Ledger, body: Json) -> Json:
-        sent = time.time()
-        ledger.put("create.sent", {"sent": sent, "co": body["co_id"]})
+    def _send(self, creation: Creation, body: Json) -> dict[str, Any]:
+        if self.cancel_on_kill:
+            self._unanswered = creation, type(self.client)(self.client.session.urgent())
         try:
-            made: Json = self.client.workspaces.create(body)
-        except OutcomeUnknownError as error:
-            self.log.warning("%s. Looking for %s in the collaboration.", error, self.name)
-            found = self._lost(body["co_id"], sent)
-            if found is None:
-                self.log.info("%s is not there, so it is sent again.", self.name)
-                found = self.client.workspaces.create(body)
-            made = found
-        except ApiError:
-            # Certainly not created. A note would make the next try look for it.
-            ledger.put("create.sent", None)
-            raise
-        ledger.put("create", {"id": made["id"]})
+            made = creation.send(body)
+            self._end_if_killed(made)
+        finally:
+            self._unanswered = None
+        creation.keep(made)
         self.log.info("%s (%s): asked for its creation.", made.get("name"), made["id"])
         self.link_to([summary(made)])
-        return made
-
-    def _made_before(self, ledger: Ledger) -> Json | None:
-        """Return what a try of this run has created, unless it has failed meanwhile."""
-        record = ledger.get("create")
-        if record is not None:
-            try:
-                made: Json = self.client.workspaces.get(record["id"])
-            except NotFoundError:
-                return None
-            return None if raw_status(made) in _GONE else made
-        if older := ledger.older("create"):
-            self.log.warning("Before this task was cleared it created workspace %s, which is left alone.", older["id"])
-        asked = ledger.get("create.sent") if ledger.may_have_acted else None
-        return self._lost(asked["co"], asked["sent"]) if asked else None
-
-    def _lost(self, co_id: str, sent: float) -> Json | None:
-        """Look for a creation whose answer is not known, for as long as reads may lag behind."""
-        until = time.time() + READ_LAG
-        while True:
-            found = self._named(co_id, sent)
-            if found is not None or time.time() > until:
-                return found
-            time.sleep(LOOK_AGAIN)
-
-    def _named(self, co_id: str, since: float | None) -> Json | None:
-        """Return the newest workspace of this name that is not about to vanish."""
-        fitting = [
-            one
-            for one in self.client.workspaces.list(name=self.name, co_id=co_id)
-            if one.get("name") == self.name
-            and raw_status(one) not in _GONE
-            and (since is None or _created(one) > since - CLOCK_SKEW)
-        ]
-        return fitting[-1] if fitting else None
+        return self._carry(made, creation.sent)
 
     def _existing(self, there: Json) -> dict[str, Any]:
         shown = raw_status(there)
-        if self.if_exists == "fail" or shown not in ("creating", "running", "available", "in-use"):
+        usable = class_of(status_of(there)) in (StatusClass.STABLE, StatusClass.TRANSITIONAL)
+        if self.if_exists == "fail" or not usable:
             raise RemoteWorkError(f"{self.name} is not created: there is one already ({there['id']}), it is {shown}")
-        self.log.info("%s (%s) is there already and is used.", self.name, there["id"])
-        return self._carry(there, created=False)
+        self.log.info("%s (%s) is there already, it is %s and is used.", self.name, there["id"], shown)
+        stage = "create" if shown == "creating" else "settle"
+        return self._carry(there, time.time()) | {"stage": stage, "created": False}
 
-    def _carry(self, workspace: Json, created: bool) -> dict[str, Any]:
+    def _carry(self, workspace: Json, sent: float) -> dict[str, Any]:
         return {
             "stage": "create",
             "id": workspace["id"],
-            "sent": _created(workspace) or time.time(),
+            # The later of both, because either clock may be behind.
+            "sent": max(created_at(workspace), sent),
             "kind": self.application_type if self.from_workspace is None else None,
-            "created": created,
+            "created": True,
             "shown": summary(workspace),
         }
 
+    # The end.
 
-def _created(workspace: Mapping[str, Any]) -> float:
-    created = parse_time(workspace.get("time_created"))
-    return created.timestamp() if created else 0.0
+    def _end_if_killed(self, made: Json) -> None:
+        self.end_if_killed(self._end_of(made), self.trigger_path)
+
+    def _end_of(self, made: Json) -> WorkspaceWait:
+        return WorkspaceWait([made["id"]], action="create", undo="delete")
+
+    def _end_if_last(self, context: Context, carry: dict[str, Any]) -> None:
+        """Delete what was created, unless a retry will go on with it."""
+        goes_on = self.durable and context["ti"].try_number <= (context["ti"].max_tries or 0)
+        if goes_on or not self.cancel_on_kill or not carry["created"]:
+            return
+        wait = self.waits_for(carry)
+        assert wait is not None
+        for line in wait.cancel(self.client):
+            self.log.info(line)
+
+    def on_kill(self) -> None:
+        """Delete the new workspace, also when the service has not said yet which one it is."""
+        if self._unanswered is not None:
+            creation, client = self._unanswered
+            try:
+                found = creation.find(client)
+            except ApiError as error:
+                found = None
+                self.log.warning("%s", error)
+            if found is None:
+                self.log.warning("Whether %s is being created is not known, look at it in the portal.", self.name)
+                return
+            self._waiting_for, self._urgent_client = self._end_of(found), client
+        super().on_kill()

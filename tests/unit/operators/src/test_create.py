@@ -10,7 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from airflow_src_provider.exceptions import InvalidInputError, RemoteWorkError, WaitTimeoutError
-from airflow_src_provider.operators.src import SrcCreateWorkspaceOperator
+from airflow_src_provider.operators.src import (
+    SrcCreateWorkspaceOperator,
+    SrcPauseWorkspaceOperator,
+    SrcRebootWorkspaceOperator,
+    SrcResumeWorkspaceOperator,
+)
 from tests.unit.fakes import FakeStore, make_context
 from tests.unit.src_world import CO, GPU_BOX, WALLET, SrcWorld
 
@@ -152,6 +157,46 @@ def test_what_exists_is_used_or_refused_if_asked_for(src: SrcWorld) -> None:
 
 
 @BOTH_MODES
+@pytest.mark.parametrize("doing", ["nothing", "pause", "resume", "reboot", "create"])
+def test_what_exists_is_used_as_it_is_once_nothing_is_under_way(src: SrcWorld, deferrable: bool, doing: str) -> None:
+    operators: dict[str, Any] = {
+        "pause": SrcPauseWorkspaceOperator,
+        "resume": SrcResumeWorkspaceOperator,
+        "reboot": SrcRebootWorkspaceOperator,
+    }
+    if doing == "create":
+        src.run(create(wait_for_completion=False), make_context(run_id="other"))
+    else:
+        src.world.add_workspace("box", status="paused" if doing in ("nothing", "resume") else "running")
+    if doing in operators:
+        src.run(operators[doing](task_id="other", workspace="box", wait_for_completion=False))
+        src.sandbox.advance(5)
+    result = src.run(create(if_exists="use", deferrable=deferrable))
+    expected = "paused" if doing in ("nothing", "pause") else "running"
+    assert (result["status"], result["created"], boxes(src)) == (expected, False, 1)
+
+
+@BOTH_MODES
+@pytest.mark.parametrize("status", ["unhealthy", "unknown"])
+def test_what_cannot_be_used_is_no_workspace_to_use(src: SrcWorld, deferrable: bool, status: str) -> None:
+    there = src.world.add_workspace("box", status="paused")
+    src.run(SrcResumeWorkspaceOperator(task_id="other", workspace="box", wait_for_completion=False))
+    src.sandbox.advance(5)
+    src.world.later(30, lambda: there.overrides.update(status=status, workspace_actions=[]))
+    with pytest.raises(RemoteWorkError, match=f"cannot be used: it is {status}"):
+        src.run(create(if_exists="use", deferrable=deferrable))
+    with pytest.raises(RemoteWorkError, match=f"there is one already .* it is {status}"):
+        src.run(create(if_exists="use"))
+
+
+@pytest.mark.parametrize("if_exists", ["use", "fail"])
+def test_a_volume_of_that_name_is_no_machine(src: SrcWorld, if_exists: str) -> None:
+    src.world.add_workspace("box", kind="Storage", status="available")
+    result = src.run(create(if_exists=if_exists))
+    assert (result["status"], result["created"]) == ("running", True)
+
+
+@BOTH_MODES
 def test_without_room_it_is_refused_waited_for_or_tried(src: SrcWorld, deferrable: bool) -> None:
     full = {"size": "A10 - 2 GPU", "deferrable": deferrable}
     with pytest.raises(RemoteWorkError, match="no room"):
@@ -196,7 +241,6 @@ BAD: list[tuple[dict[str, Any], str]] = [
     ({"wallet": None}, "wallet"),
     ({"lifetime": None}, "one of them for Compute"),
     ({"end_time": "2030-01-01T00:00:00Z"}, "one of them"),
-    ({"lifetime": None, "end_time": "2020-01-01T00:00:00Z"}, "not over yet"),
     ({"lifetime": None, "end_time": "soon"}, "time zone"),
     ({"application_type": "Storage"}, "none for the other kinds"),
     ({"application_type": "VM"}, "one of Compute"),
@@ -212,6 +256,13 @@ BAD: list[tuple[dict[str, Any], str]] = [
 def test_bad_input_is_refused_before_the_first_call(options: dict[str, Any], message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         create(**options)
+
+
+def test_an_end_that_has_passed_is_refused_by_the_task_and_not_by_the_dag(src: SrcWorld) -> None:
+    task = create(lifetime=None, end_time="2020-01-01T00:00:00Z")
+    with pytest.raises(InvalidInputError, match="not over yet"):
+        src.run(task)
+    assert not src.calls()
 
 
 WRONG_NAMES = [
