@@ -43,7 +43,8 @@ class SrcUpdateWorkspaceOperator(SrcActionOperator):
     :param workspace: which, see :class:`~airflow_src_provider.operators.src.base.SrcSelectingOperator`; for all that
         expire within a week: ``{"mine": True, "ends_within": timedelta(days=7)}``.
     :param name: new name, for a single workspace.
-    :param end_time: new end time with time zone, a datetime or ISO 8601 text. Only Compute has one.
+    :param end_time: new end time with time zone, a datetime or ISO 8601 text. Only Compute has one. One that has passed
+        is refused when the task runs.
     :param extend_by: instead of ``end_time``: seconds or ``timedelta`` after the present end time, or after now if
         that has passed. Once per task run, also when the task is retried.
     """
@@ -81,7 +82,8 @@ class SrcUpdateWorkspaceOperator(SrcActionOperator):
                 raise InvalidInputError("name", self.name, "a name for a single workspace, not for a list or a filter")
         if self.end_time is not None:
             end = parse_time(validate.moment(self.end_time, "end_time"))
-            if end is not None and end.timestamp() <= time.time():
+            # While a DAG is parsed this would take all its tasks away, those that pause a machine included.
+            if self.rendered and end is not None and end.timestamp() <= time.time():
                 raise InvalidInputError("end_time", self.end_time, "a moment that is not over yet")
 
     def submit(self, context: Context) -> dict[str, Any]:

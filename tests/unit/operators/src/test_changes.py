@@ -143,7 +143,6 @@ def test_another_wallet_pays(src: SrcWorld) -> None:
 
 BAD = [
     (lambda: update(), "at least one"),
-    (lambda: update(end_time="2020-01-01T00:00:00Z"), "not over yet"),
     (lambda: update(end_time="2999-01-01"), "time zone"),
     (lambda: update(end_time="2999-01-01T00:00:00Z", extend_by=5), "one of them"),
     (lambda: update(extend_by=-5), "above 0"),
@@ -163,6 +162,13 @@ BAD = [
 def test_bad_input_is_refused_while_the_dag_is_parsed(make: Any, message: str) -> None:
     with pytest.raises(InvalidInputError, match=message):
         make()
+
+
+def test_an_end_that_has_passed_is_refused_by_the_task_and_not_by_the_dag(src: SrcWorld) -> None:
+    task = update(end_time="2020-01-01T00:00:00Z")
+    with pytest.raises(InvalidInputError, match="not over yet"):
+        src.run(task)
+    assert not src.calls()
 
 
 def test_templates_wait_for_the_run(src: SrcWorld) -> None:
