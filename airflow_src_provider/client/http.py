@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 import json as jsonlib
 import logging
+import math
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -147,6 +148,7 @@ class ApiSession:
     ending = False
     #: Whether it leaves the last of the budget to others.
     yields = False
+    _within = math.inf
     _before_effect: Callable[[], None] | None = None
 
     @property
@@ -177,6 +179,7 @@ class ApiSession:
         sibling = copy.copy(self)
         sibling._account = _Account(self._auth, Budget(self.budget.settings, "", store=UnlimitedStore()))
         sibling._timeouts = (within, within)
+        sibling._within = within
         sibling._max_wait = 0.0
         sibling._refresh_token = None
         sibling._meter = Meter()
@@ -314,16 +317,17 @@ class ApiSession:
         clean = self._auth.clean
         status = 0
         try:
-            answer = self._http.send(
+            answer = transport.send(
+                self._http,
                 call.prepared,
-                stream=True,
-                timeout=(self._timeouts[0], call.read_timeout),
+                timeouts=(self._timeouts[0], call.read_timeout),
+                within=self._within,
                 verify=self._verify,
                 proxies=self._proxies[call.service],
             )
             status, headers, body = answer.status_code, answer.headers, b""
             self.budget.observe(status, headers)
-            body = transport.read_body(answer, call.read_timeout)
+            body = transport.read_body(answer)
         except (requests.exceptions.InvalidURL, requests.exceptions.InvalidSchema) as error:
             return exc.InvalidInputError("proxies", HIDDEN, without_credentials(str(error)))
         except transport.FAILURES as error:

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
+import io
 import logging
+import math
 import os
 import ssl
+import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Any
 
 import requests
@@ -18,6 +23,8 @@ from airflow_src_provider.client.errors import on_one_line
 
 MAX_BODY_BYTES = 128 * 2**20
 READ_SIZE = 1 << 18
+#: How many times the read time-out a whole answer may take.
+PAUSES = 4
 FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError)
 _NEVER_SENT = (
     urllib3.exceptions.NewConnectionError,
@@ -39,36 +46,122 @@ class _WithoutTheirWords(logging.Filter):
 logging.getLogger("urllib3.connection").addFilter(_WithoutTheirWords())
 
 
+class _Present(threading.local):
+    """The request that a thread is busy with."""
+
+    #: Moment on the monotonic clock at which it is given up, whatever may still come.
+    deadline = math.inf
+
+
+_present = _Present()
+
+
+class _Flow(io.RawIOBase):
+    """The bytes of one answer, from its first line to its trailer: bounded in time and number, however they drip.
+
+    A socket's time-out begins anew with each byte, and http.client reads a head, a series of interim answers or a
+    trailer for as long as something comes.
+
+    :param stream: the bytes as they come from the socket.
+    :param sock: the socket; its time-out is the longest wait for the next byte, and the whole answer may take four.
+    """
+
+    def __init__(self, stream: Any, sock: Any) -> None:
+        self._stream = stream
+        self._sock = sock
+        self._pause: float = sock.gettimeout()
+        now = time.monotonic()
+        self._deadline = min(now + PAUSES * self._pause, _present.deadline)
+        self._seconds = self._deadline - now
+        # Also for what is no body: heads, the frames of chunks, trailers.
+        self._room = 2 * MAX_BODY_BYTES
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int | None:
+        left = self._deadline - time.monotonic()
+        if left <= 0:
+            raise self._too_slow()
+        if left < self._pause:
+            self._sock.settimeout(left)
+        try:
+            size: int | None = self._stream.readinto(buffer)
+        except TimeoutError:
+            if left < self._pause:
+                raise self._too_slow() from None
+            raise
+        self._room -= size or 0
+        if self._room < 0:
+            raise _too_large()
+        return size
+
+    def close(self) -> None:
+        self._stream.close()
+        super().close()
+
+    def _too_slow(self) -> Exception:
+        return urllib3.exceptions.ProtocolError(f"an answer that took more than {self._seconds:.3g} s")
+
+
+def _too_large() -> Exception:
+    return urllib3.exceptions.ProtocolError(f"an answer of more than {MAX_BODY_BYTES >> 20} MiB")
+
+
+class _Answer(http.client.HTTPResponse):
+    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
+        super().__init__(sock, *args, **kwargs)
+        self.fp: Any = io.BufferedReader(_Flow(self.fp.detach(), sock))
+
+
 class _Connection(urllib3.connection.HTTPConnection):
     # Whoever switches on the debugging of http.client has every header printed, and Airflow does not mask all that is
     # printed: LocalExecutor copies it to the scheduler's output as it is.
     debuglevel = 0
+    # A proxy's answer to the wish for a tunnel is one too.
+    response_class = _Answer
+
+    def _new_conn(self) -> Any:
+        sock = super()._new_conn()
+        # What connecting took is not left for the handshake.
+        left = _present.deadline - time.monotonic()
+        if self.timeout is not None and left < self.timeout:
+            self.timeout = max(0.001, left)
+            sock.settimeout(self.timeout)
+        return sock
+
+    def connect(self) -> None:
+        try:
+            super().connect()
+        except ssl.SSLCertVerificationError:
+            raise
+        except (OSError, http.client.HTTPException, urllib3.exceptions.ProtocolError) as error:
+            # Tunnel and handshake come before the first byte of the request: whatever fails there, nothing was sent.
+            raise urllib3.exceptions.NewConnectionError(self, str(error)) from error
 
 
-class _SecureConnection(urllib3.connection.HTTPSConnection):
-    debuglevel = 0
+@cache
+def _ours(pool: Any) -> Any:
+    connection = pool.ConnectionCls
+    if issubclass(connection, _Connection):
+        return pool
+    connection = type(connection.__name__, (_Connection, connection), {})
+    return type(pool.__name__, (pool,), {"ConnectionCls": connection})
 
 
-class _Pool(urllib3.HTTPConnectionPool):
-    ConnectionCls = _Connection
-
-
-class _SecurePool(urllib3.HTTPSConnectionPool):
-    ConnectionCls = _SecureConnection
+def _use_our_connections(manager: Any) -> Any:
+    # Whatever its pools are: those of a SOCKS proxy have connections of their own kind.
+    manager.pool_classes_by_scheme = {scheme: _ours(pool) for scheme, pool in manager.pool_classes_by_scheme.items()}
+    return manager
 
 
 class _Adapter(HTTPAdapter):
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = _POOLS
+        _use_our_connections(self.poolmanager)
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = _POOLS
-        return manager
-
-
-_POOLS = {"http": _Pool, "https": _SecurePool}
+        return _use_our_connections(super().proxy_manager_for(*args, **kwargs))
 
 
 def new_adapter() -> HTTPAdapter:
@@ -93,23 +186,51 @@ def certificates(verify: bool | str) -> bool | str:
     return bundle
 
 
-def read_body(answer: requests.Response, read_timeout: float) -> bytes:
+def send(
+    adapter: HTTPAdapter,
+    request: requests.PreparedRequest,
+    *,
+    timeouts: tuple[float, float],
+    within: float = math.inf,
+    verify: bool | str,
+    proxies: Mapping[str, str],
+) -> requests.Response:
+    """Send a request and return its answer, of which the head has been read.
+
+    :param adapter: pool of connections.
+    :param request: what to send.
+    :param timeouts: seconds to connect, and to wait for each part of the answer. The whole answer may take four times
+        the latter.
+    :param within: seconds that everything together may take, if that is less.
+    :param verify: see :func:`certificates`.
+    :param proxies: proxy by scheme.
+    """
+    # Put back afterwards: a signal's handler may send while this thread is already sending.
+    before = _present.deadline
+    _present.deadline = time.monotonic() + within
+    try:
+        return adapter.send(request, stream=True, timeout=timeouts, verify=verify, proxies=proxies)
+    finally:
+        _present.deadline = before
+
+
+def read_body(answer: requests.Response) -> bytes:
     """Read a body that is bounded in size and time, however slowly it drips.
 
-    :raises urllib3.exceptions.HTTPError: the body is cut off, too large or too slow.
+    :raises urllib3.exceptions.HTTPError: the body is cut off, too large or too slow, or the answer is none yet.
     """
     raw = answer.raw
-    deadline = time.monotonic() + 4 * read_timeout
     parts: list[bytes] = []
     size = 0
     try:
+        if answer.status_code < 200:
+            # The final answer may still come, and would be taken for that of the connection's next request.
+            raise urllib3.exceptions.ProtocolError(f"an interim answer ({answer.status_code}) that nobody asked for")
         while part := raw.read1(READ_SIZE, decode_content=True):
             parts.append(part)
             size += len(part)
             if size > MAX_BODY_BYTES:
-                raise urllib3.exceptions.ProtocolError(f"an answer of more than {MAX_BODY_BYTES >> 20} MiB")
-            if time.monotonic() > deadline:
-                raise urllib3.exceptions.ProtocolError(f"an answer that took more than {4 * read_timeout:g} s")
+                raise _too_large()
     except BaseException:
         raw.close()
         raise

@@ -20,7 +20,7 @@ class Answer:
     :param body: bytes as they are; anything else is sent as JSON.
     :param lose: read the request, then close without a word.
     :param cut: send only so many bytes of the body, then close.
-    :param drip: seconds between two bytes of the body.
+    :param drip: seconds between two bytes of the body, or of the raw answer.
     :param delay: seconds before the answer begins.
     :param raw: the whole answer, instead of everything else.
     :param close: close the connection afterwards.
@@ -122,10 +122,7 @@ class ScriptedServer:
 
     @staticmethod
     def _send(connection: socket.socket, answer: Answer) -> bool:
-        if answer.raw is not None:
-            connection.sendall(answer.raw)
-            return False
-        head, body = answer.bytes()
+        head, body = answer.bytes() if answer.raw is None else (b"", answer.raw)
         if answer.drip:
             connection.sendall(head)
             for byte in body:
@@ -133,7 +130,7 @@ class ScriptedServer:
                 time.sleep(answer.drip)
         else:
             connection.sendall(head + (body if answer.cut is None else body[: answer.cut]))
-        return answer.cut is None and not answer.close
+        return answer.cut is None and answer.raw is None and not answer.close
 
 
 class SteppedClock:

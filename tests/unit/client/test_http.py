@@ -6,20 +6,17 @@ import gzip
 import json
 import logging
 import os
-import ssl
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import urllib3
 
 from airflow_src_provider import exceptions as exc
-from airflow_src_provider.client import http, transport
+from airflow_src_provider.client import http
 from tests.unit.client.server import Answer, ScriptedServer, SteppedClock
 from tests.unit.client.sessions import HEADER, TOKEN, new_budget, new_session
 
@@ -238,112 +235,6 @@ def test_the_token_goes_to_the_configured_origins_only(server: ScriptedServer) -
         request = PreparedRequest()
         request.prepare("GET", url, headers={})
         assert (auth(request).headers.get(HEADER) == TOKEN) is sent, url
-
-
-# --- proxies and certificates ---
-
-
-def test_a_proxy_is_used(server: ScriptedServer) -> None:
-    session = new_session("http://127.0.0.1:9/v1/", proxies={"http": server.url})
-    session.request("GET", "things")
-    assert server.requests[0].target == "http://127.0.0.1:9/v1/things"
-
-
-@pytest.mark.parametrize(("no_proxy", "through"), [("", True), ("127.0.0.1", False)])
-def test_proxies_of_the_environment_are_used(
-    server: ScriptedServer, monkeypatch: pytest.MonkeyPatch, no_proxy: str, through: bool
-) -> None:
-    with ScriptedServer() as proxy:
-        for name in ("http_proxy", "HTTP_PROXY"):
-            monkeypatch.setenv(name, proxy.url)
-        for name in ("no_proxy", "NO_PROXY"):
-            monkeypatch.setenv(name, no_proxy)
-        new_session(server.url).request("GET", "things")
-        assert (len(proxy.requests), len(server.requests)) == ((1, 0) if through else (0, 1))
-
-
-@pytest.mark.parametrize("method", ["GET", "POST"])
-def test_a_proxy_that_refuses_the_tunnel_has_sent_nothing(method: str) -> None:
-    refusal = Answer(raw=b"HTTP/1.1 407 Proxy Authentication Required\r\nContent-Length: 0\r\n\r\n")
-    with ScriptedServer(*[refusal] * 9) as proxy:
-        session = new_session("https://api.example/", proxies={"https": proxy.url})
-        with pytest.raises(exc.ConnectFailedError, match="407"):
-            session.request(method, "things", json={})
-        assert all(TOKEN not in str(request) for request in proxy.requests)
-
-
-@pytest.mark.parametrize("proxy", ["http://", "socks9://127.0.0.1:1"])
-def test_an_unusable_proxy_is_refused(proxy: str) -> None:
-    clock = SteppedClock()
-    with pytest.raises(exc.InvalidInputError, match="proxies="):
-        new_session("http://127.0.0.1:9/", clock, proxies={"http": proxy}).request("GET", "things")
-    assert clock.sleeps == []
-
-
-@pytest.fixture(scope="module")
-def authority(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, ssl.SSLContext]:
-    folder = tmp_path_factory.mktemp("tls")
-    certificate, key = folder / "ca.pem", folder / "key.pem"
-    subprocess.run(
-        ["openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2",
-         "-subj", "/CN=test", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", key, "-out", certificate],
-        check=True, capture_output=True,
-    )  # fmt: skip
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(certificate, key)
-    return certificate, context
-
-
-def test_certificates_are_checked(authority: tuple[Path, ssl.SSLContext], monkeypatch: pytest.MonkeyPatch) -> None:
-    bundle, context = authority
-    clock = SteppedClock()
-    with ScriptedServer(tls=context) as server:
-        with pytest.raises(exc.ConnectFailedError, match="no secure connection") as caught:
-            new_session(server.url, clock).request("POST", "things", json={})
-        assert (caught.value.retryable, caught.value.outcome_known) == (False, True)
-        assert (clock.sleeps, server.requests) == ([], [])
-
-        new_session(server.url, verify=str(bundle)).request("GET", "things")
-        with pytest.warns(urllib3.exceptions.InsecureRequestWarning):
-            new_session(server.url, verify=False).request("GET", "things")
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(bundle))
-        new_session(server.url).request("GET", "things")
-        assert len(server.requests) == 3
-
-        monkeypatch.setenv("REQUESTS_CA_BUNDLE", "/nowhere.pem")
-        with pytest.raises(exc.InvalidInputError, match=r"verify='/nowhere\.pem'"):
-            new_session(server.url)
-
-
-@pytest.mark.parametrize(("method", "kind"), [("GET", exc.ConnectionLostError), ("POST", exc.OutcomeUnknownError)])
-def test_a_secure_connection_that_breaks_after_sending_is_no_refused_one(
-    authority: tuple[Path, ssl.SSLContext], method: str, kind: type[exc.ApiError]
-) -> None:
-    bundle, context = authority
-    with ScriptedServer(*[Answer(lose=True)] * 9, tls=context) as server, pytest.raises(kind):
-        new_session(server.url, verify=str(bundle)).request(method, "things", json={})
-
-
-# --- bounds ---
-
-
-def test_a_body_that_drips_is_given_up(server: ScriptedServer) -> None:
-    server.script(Answer(body=b'"' + b"x" * 1000 + b'"', drip=0.01))
-    started = time.monotonic()
-    with pytest.raises(exc.OutcomeUnknownError, match=r"took more than 0\.4 s"):
-        new_session(server.url).request("POST", "things", json={}, timeout=0.1)
-    assert time.monotonic() - started < 5
-
-
-def test_a_body_without_end_is_given_up(server: ScriptedServer, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(transport, "MAX_BODY_BYTES", 1 << 20)
-    bomb = gzip.compress(b"0" * (3 << 20))
-    server.script(Answer(body=bomb, headers={"Content-Encoding": "gzip"}), Answer(body=b"0" * (3 << 20)))
-    session = new_session(server.url)
-    for _ in range(2):
-        with pytest.raises(exc.OutcomeUnknownError, match="more than 1 MiB"):
-            session.request("POST", "things", json={})
-    session.request("GET", "after")
 
 
 # --- the token that changes ---
