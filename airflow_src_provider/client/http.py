@@ -7,7 +7,6 @@ Every attempt takes a permit of the token's budget first; what is sent again, an
 from __future__ import annotations
 
 import copy
-import json as jsonlib
 import logging
 import math
 import threading
@@ -26,6 +25,7 @@ from airflow_src_provider.client.forks import renew_after_fork
 from airflow_src_provider.client.metrics import Meter, Observer, WaitedFor
 from airflow_src_provider.client.prepare import Params, origin, prepare, user_agent
 from airflow_src_provider.client.redaction import HIDDEN, TokenAuth, check_base_url, check_token, without_credentials
+from airflow_src_provider.client.response import ApiResponse as ApiResponse
 from airflow_src_provider.client.retry import ATTEMPTS, retry
 from airflow_src_provider.client.stores import UnlimitedStore
 
@@ -36,38 +36,6 @@ READ_TIMEOUT = 30.0
 MAX_WAIT = 900.0
 IDLE = 15.0
 REPEATABLE = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
-_UNREAD = object()
-
-
-class ApiResponse:
-    """An answer with a success status.
-
-    :param status: HTTP status.
-    :param headers: headers, case-insensitive.
-    :param body: the whole body.
-    """
-
-    __slots__ = ("_parsed", "body", "headers", "status")
-
-    def __init__(self, status: int, headers: Mapping[str, str], body: bytes) -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
-        self._parsed: Any = _UNREAD
-
-    def json(self) -> Any:
-        """Return the parsed body; ``None`` for an empty one.
-
-        :raises ValueError: the body is not JSON. Requests that expect JSON never get this far.
-        """
-        if self._parsed is _UNREAD:
-            self._parsed = jsonlib.loads(self.body) if self.body else None
-        return self._parsed
-
-    @property
-    def text(self) -> str:
-        """Return the body as text."""
-        return self.body.decode("utf-8", "replace")
 
 
 class ApiSession:
@@ -337,7 +305,7 @@ class ApiSession:
         if not 200 <= status <= 204:
             return error_from_answer(status, headers, body, clean=clean, **where)
         response = ApiResponse(status, headers, self._auth.clean_data(body))
-        if not call.expect_json or _is_usable(response, call.prepared.method):
+        if not call.expect_json or response.is_usable(call.prepared.method):
             return response
         problem = "a success whose body is not JSON" if body else "a success without a body"
         return exc.BadAnswerError(problem, status=status, **where)
@@ -400,14 +368,3 @@ class _Call:
     expect_json: bool
     deadline: float
     refused: bool = False
-
-
-def _is_usable(response: ApiResponse, method: str | None) -> bool:
-    if not response.body:
-        # What was asked for, or made, must be in the answer; what was set or deleted need not be.
-        return response.status == 204 or method not in ("GET", "POST")
-    try:
-        response.json()
-    except (ValueError, RecursionError):
-        return False
-    return True
