@@ -97,3 +97,22 @@ def test_a_machine_made_for_the_group_is_gone_afterwards(
         catalog_item="Ubuntu 22.04", size="1 Core - 8 GB RAM", lifetime=86400), poll_interval=0.2"""
     state, tasks = run(tmp_path, monkeypatch, create)
     assert (state, set(tasks.values()), status(sandbox, "box")) == ("success", {"success"}, "deleted")
+
+
+@pytest.mark.parametrize("before", ["running", "paused", None])
+def test_only_what_the_group_has_made_or_started_ends_with_it(
+    sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, before: str | None
+) -> None:
+    if before:
+        with sandbox.app.lock:
+            sandbox.state.src.world.add_workspace("box", status=before)
+    create = """create=dict(name="box", collaboration="Example Project", wallet="SRC account for Example Project",
+        catalog_item="Ubuntu 22.04", size="1 Core - 8 GB RAM", lifetime=86400, if_exists="use"), poll_interval=0.2"""
+    state, tasks = run(tmp_path, monkeypatch, create)
+    ended = (tasks.pop("workspace.pause_again"), tasks.pop("workspace.delete"))
+    assert (state, set(tasks.values())) == ("success", {"success"})
+    assert (status(sandbox, "box"), *ended) == {
+        "running": ("running", "skipped", "skipped"),
+        "paused": ("paused", "success", "skipped"),
+        None: ("deleted", "skipped", "success"),
+    }[before]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from airflow_src_provider.operators.src.lifecycle import (
 
 if TYPE_CHECKING:
     from airflow.sdk import XComArg
+    from airflow.sdk.definitions._internal.node import DAGNode
 
     from airflow_src_provider.operators.src.base import SrcOperator
 
@@ -33,7 +34,7 @@ class WorkspaceBox:
     ``box["ip"]`` is what tasks get handed over; the other fields are ``id``, ``name``, ``status``, ``fqdn``, ``user``,
     ``url`` and ``end_time``.
 
-    :param opened: the task that resumes or creates the workspace.
+    :param opened: the task after which the workspace runs: it resumes or creates it.
     :param closed: the task that pauses or deletes it; ``None`` when it is left alone.
     :param group: the task group that holds everything.
     """
@@ -71,44 +72,72 @@ def src_workspace(
             train(host=box["ip"], user=box["user"])
 
     The first task of the group is a setup, the last its teardown: the tasks in between run between the two, and when
-    they fail or are skipped the teardown runs all the same. A setup that fails or is killed cleans up after itself. A
+    they fail or are skipped the teardown runs all the same. Airflow runs no teardown after a setup that failed or was
+    killed; so the setup itself then takes back what it has done, unless a retry follows (``cancel_on_kill``). A
     teardown that fails fails the run, because a machine may be left that costs money; ``done`` follows the tasks in
     between, so that their failure counts as well.
+
+    With ``if_exists="use"`` among the arguments of ``create``, what was there before is left as it was unless ``after``
+    is given: a machine that was paused is resumed for the group and paused again, and only a new one is deleted.
 
     :param workspace: id or exact name of the workspace to resume; may be a template.
     :param create: instead of ``workspace``: arguments of :class:`SrcCreateWorkspaceOperator`.
     :param after: ``pause``, ``delete`` or ``leave``; default ``pause`` for ``workspace``, ``delete`` for ``create``.
-    :param leave_running: leave the workspace alone afterwards if this group has not started it, because it was
-        running (or there) before.
+    :param leave_running: leave the workspace as it was if this group has not started it, because it was running (or
+        there) before.
     :param group_id: name of the task group; a number is added when it is taken.
-    :param options: further arguments of both tasks, such as ``src_conn_id``, ``deferrable`` or ``retries``.
-    :raises InvalidInputError: neither or both of ``workspace`` and ``create``, or another ``after``.
+    :param options: further arguments of all tasks, such as ``src_conn_id``, ``deferrable`` or ``retries``.
+    :raises InvalidInputError: neither or both of ``workspace`` and ``create``, or unusable parameters.
     """
     if (workspace is None) == (create is None):
         raise InvalidInputError("workspace, create", (workspace, create), "exactly one of the two")
-    after = after or ("pause" if create is None else "delete")
-    if after not in (*_AFTER, "leave"):
+    if create is not None and not isinstance(create, Mapping):
+        raise InvalidInputError("create", create, "a mapping of the arguments of SrcCreateWorkspaceOperator")
+    if not isinstance(leave_running, bool):
+        raise InvalidInputError("leave_running", leave_running, "True or False")
+    if after is not None and after not in (*_AFTER, "leave"):
         raise InvalidInputError("after", after, "pause, delete or leave")
     with TaskGroup(group_id, add_suffix_on_collision=True) as group:
-        if create is None:
-            opened: SrcOperator = SrcResumeWorkspaceOperator(task_id="resume", workspace=workspace, **options)
-        else:
-            opened = SrcCreateWorkspaceOperator(task_id="create", **{**options, **create})
+        made, opened = _setups(workspace, create, options)
+        setups = [made] if made is opened else [made, opened]
         if after == "leave":
-            opened.is_setup = True
+            for task in setups:
+                task.is_setup = True
             with opened:
                 yield WorkspaceBox(opened, None, group)
             return
-        started = _output(opened, "changed" if create is None else "created")
+        if isinstance(made, SrcCreateWorkspaceOperator) and made.if_exists == "use" and after is None:
+            leave_running = True
+        after = after or ("pause" if create is None else "delete")
+        started = _output(made, "changed" if create is None else "created")
         closed = _AFTER[after](
-            task_id=after, workspace_id=_output(opened, "id"), only_if=started if leave_running else True, **options
+            task_id=after, workspace_id=_output(made, "id"), only_if=started if leave_running else True, **options
         )
-        with closed.as_teardown(setups=opened, on_failure_fail_dagrun=True):
+        with closed.as_teardown(setups=setups, on_failure_fail_dagrun=True):
             yield WorkspaceBox(opened, closed, group)
-        _add_leaf(closed, opened)
+        last = [task for task in closed.upstream_list if task not in setups]
+        if leave_running and opened is not made:
+            again = SrcPauseWorkspaceOperator(
+                task_id="pause_again", workspace_id=_output(made, "id"), only_if=_output(opened, "changed"), **options
+            )
+            again.as_teardown(setups=opened, on_failure_fail_dagrun=True).set_upstream(last)
+        _add_leaf(last)
 
 
-def _add_leaf(closed: SrcOperator, opened: SrcOperator) -> None:
+def _setups(
+    workspace: str | None, create: Mapping[str, Any] | None, options: Mapping[str, Any]
+) -> tuple[SrcOperator, SrcOperator]:
+    """Return the task that resumes or creates the workspace, and the one after which it runs, mostly the same."""
+    if create is None:
+        resumed = SrcResumeWorkspaceOperator(task_id="resume", workspace=workspace, **options)
+        return resumed, resumed
+    made = SrcCreateWorkspaceOperator(task_id="create", **{**options, **create})
+    if made.if_exists != "use" or made.application_type != "Compute":
+        return made, made
+    return made, SrcResumeWorkspaceOperator(task_id="resume", workspace_id=_output(made, "id"), **options)
+
+
+def _add_leaf(last: Sequence[DAGNode]) -> None:
     """Let the tasks of a group count for the run beside their teardown.
 
     A teardown that may fail a run is the only task that Airflow looks at, where it is the only last one: a run would be
@@ -116,6 +145,5 @@ def _add_leaf(closed: SrcOperator, opened: SrcOperator) -> None:
     """
     from airflow.providers.standard.operators.empty import EmptyOperator
 
-    last = [task for task in closed.upstream_list if task is not opened]
     if last:
         EmptyOperator(task_id="done").set_upstream(last)

@@ -12,6 +12,9 @@ from airflow_src_provider.exceptions import InvalidInputError
 from airflow_src_provider.operators.src import SrcPauseWorkspaceOperator, src_workspace
 from tests.unit.src_world import GPU_BOX, SrcWorld
 
+NEW: dict[str, Any] = {"name": "box", "collaboration": "c", "wallet": "w", "catalog_item": "i", "lifetime": 3600}
+USED = NEW | {"if_exists": "use"}
+
 
 @task
 def train(host: str) -> None:
@@ -46,11 +49,71 @@ def test_two_groups_have_two_names() -> None:
 
 
 def test_a_new_workspace_is_deleted_afterwards() -> None:
-    arguments = {"name": "box", "collaboration": "c", "wallet": "w", "catalog_item": "i", "lifetime": 3600}
-    with DAG("dag", schedule=None) as dag, src_workspace(create=arguments, src_conn_id="other") as box:
+    with DAG("dag", schedule=None) as dag, src_workspace(create=NEW, src_conn_id="other") as box:
         train(host=box["ip"])
     assert {"workspace.create", "workspace.train", "workspace.delete", "workspace.done"} == set(dag.task_ids)
     assert dag.get_task("workspace.delete").src_conn_id == "other"
+
+
+def wanted(dag: DAG, task_id: str) -> str:
+    """Return after which output a teardown runs, "always" without one."""
+    only_if = dag.get_task(task_id).only_if
+    return "always" if only_if is True else f"{only_if.operator.task_id} {only_if.key}"
+
+
+def test_what_was_there_before_is_left_as_it_was() -> None:
+    with DAG("dag", schedule=None) as dag, src_workspace(create=USED, retries=3) as box:
+        train(host=box["ip"])
+    assert dag.task_ids == [
+        f"workspace.{name}" for name in ("create", "resume", "delete", "train", "pause_again", "done")
+    ]
+    assert wanted(dag, "workspace.delete") == "workspace.create created"
+    assert wanted(dag, "workspace.pause_again") == "workspace.resume changed"
+    tasks = {name: dag.get_task(f"workspace.{name}") for name in ("create", "resume", "delete", "pause_again")}
+    assert all(tasks[name].is_setup for name in ("create", "resume"))
+    assert all(tasks[name].is_teardown and tasks[name].on_failure_fail_dagrun for name in ("delete", "pause_again"))
+    assert {task.retries for task in tasks.values()} == {3}
+    assert "workspace.create" in tasks["resume"].upstream_task_ids
+    assert dag.get_task("workspace.train").upstream_task_ids == {"workspace.create", "workspace.resume"}
+    for name in ("delete", "pause_again"):
+        assert "workspace.train" in tasks[name].upstream_task_ids
+        assert not tasks[name].downstream_task_ids
+    assert dag.get_task("workspace.done").upstream_task_ids == {"workspace.train"}
+    assert {leaf.task_id for leaf in box.group.get_leaves()} == {"workspace.done"}
+
+
+TEARDOWNS = [
+    (USED, {"after": "delete"}, {"delete": "always"}),
+    (USED, {"after": "pause"}, {"pause": "always"}),
+    (USED, {"after": "leave"}, {}),
+    (
+        USED,
+        {"after": "delete", "leave_running": True},
+        {"delete": "workspace.create created", "pause_again": "workspace.resume changed"},
+    ),
+    (
+        USED,
+        {"after": "pause", "leave_running": True},
+        {"pause": "workspace.create created", "pause_again": "workspace.resume changed"},
+    ),
+    (NEW, {}, {"delete": "always"}),
+    (NEW, {"leave_running": True}, {"delete": "workspace.create created"}),
+    (
+        USED | {"application_type": "Storage", "lifetime": None},
+        {},
+        {"delete": "workspace.create created"},
+    ),
+]
+
+
+@pytest.mark.parametrize(("create", "options", "expected"), TEARDOWNS)
+def test_what_is_deleted_and_what_is_paused(
+    create: dict[str, Any], options: dict[str, Any], expected: dict[str, str]
+) -> None:
+    with DAG("dag", schedule=None) as dag, src_workspace(create=create, **options) as box:
+        train(host=box["id"])
+    teardowns = [task.task_id for task in dag.tasks if task.is_teardown]
+    assert {name.removeprefix("workspace."): wanted(dag, name) for name in teardowns} == expected
 
 
 def test_it_can_be_left_alone() -> None:
@@ -60,13 +123,29 @@ def test_it_can_be_left_alone() -> None:
     assert box.closed is None
 
 
-BAD: list[dict[str, Any]] = [{}, {"workspace": "x", "create": {}}, {"workspace": "x", "after": "stop"}]
+BAD: list[tuple[dict[str, Any], str]] = [
+    ({}, "workspace, create"),
+    ({"workspace": "x", "create": {}}, "workspace, create"),
+    ({"workspace": "x", "after": "stop"}, "after"),
+    ({"workspace": "x", "after": ""}, "after"),
+    ({"workspace": "x", "after": []}, "after"),
+    ({"workspace": 5}, "workspace"),
+    ({"create": 5}, "create"),
+    ({"create": "use"}, "create"),
+    ({"workspace": "x", "leave_running": "no"}, "leave_running"),
+    ({"workspace": "x", "leave_running": None}, "leave_running"),
+]
 
 
-@pytest.mark.parametrize("options", BAD)
-def test_bad_input_is_refused(options: dict[str, Any]) -> None:
-    with pytest.raises(InvalidInputError), DAG("dag", schedule=None), src_workspace(**options):
+@pytest.mark.parametrize(("options", "parameter"), BAD)
+def test_bad_input_is_refused(options: dict[str, Any], parameter: str) -> None:
+    with (
+        pytest.raises(InvalidInputError) as error,
+        DAG("dag", schedule=None),
+        src_workspace(**options),
+    ):
         pass
+    assert error.value.parameter == parameter
 
 
 def test_an_unknown_field_is_named_with_the_known_ones() -> None:
