@@ -15,8 +15,9 @@ unusable body of a success
 other 4xx                                   typed error                     typed error
 =========================================== =============================== ======================================
 
-Back-off: what ``Retry-After`` says; else for a full queue 5 s doubling up to 120 s, for maintenance 60 s doubling up to
-300 s, for the rest 1 s doubling up to 30 s and at most five attempts. Everything is jittered.
+Back-off: for a full queue 5 s doubling up to 120 s, for maintenance 60 s doubling up to 300 s, for the rest 1 s
+doubling up to 30 s and at most five attempts. The first time ``Retry-After`` counts instead, later on where it is
+longer. Everything is jittered.
 """
 
 from __future__ import annotations
@@ -78,13 +79,21 @@ def _pause(state: tenacity.RetryCallState) -> float:
     if isinstance(error, exc.RateLimitError):
         # The budget's gate is closed for everybody until the window ends; the next attempt waits there.
         return jitter
-    if isinstance(error, exc.ApiError) and error.retry_after is not None:
-        return error.retry_after + jitter
+    named = error.retry_after if isinstance(error, exc.ApiError) else None
+    if named is not None and n == 1:
+        return named + jitter
+    own = _own_pause(error, n)
+    # However short the wait that the server names: when it turns the request away again, it was too short.
+    return own if named is None else max(named + jitter, own)
+
+
+def _own_pause(error: BaseException | None, n: int) -> float:
+    doubled = 2.0 ** min(n - 1, 20)
     if isinstance(error, exc.MaintenanceError):
-        return min(300.0, 60.0 * 2.0 ** (n - 1)) * random.uniform(1.0, 1.1)
+        return min(300.0, 60.0 * doubled) * random.uniform(1.0, 1.1)
     if isinstance(error, exc.ServiceUnavailableError):
-        return min(120.0, 5.0 * 2.0 ** (n - 1)) * random.uniform(1.0, 1.2)
-    return min(30.0, 1.0 * 2.0 ** (n - 1)) * random.uniform(0.5, 1.0)
+        return min(120.0, 5.0 * doubled) * random.uniform(1.0, 1.2)
+    return min(30.0, doubled) * random.uniform(0.5, 1.0)
 
 
 def _give_up(state: tenacity.RetryCallState, left: float, attempts: int) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 import re
 import socket
 import time
@@ -282,6 +283,30 @@ def test_retry_after_is_obeyed(
     server.script(Answer(status, {}, headers))
     new_session(server.url, clock).request("GET", "things")
     assert 17 <= sum(clock.sleeps) <= 17.5
+
+
+def test_a_wait_that_was_too_short_is_obeyed_once(server: ScriptedServer, clock: SteppedClock) -> None:
+    server.script(*[Answer(503, QUEUE_FULL, {"Retry-After": "0"})] * 4)
+    new_session(server.url, clock).request("POST", "things", json={})
+    assert clock.sleeps[0] <= 0.5
+    assert all(low <= pause <= low * 1.2 for pause, low in zip(clock.sleeps[1:], [10, 20, 40], strict=True))
+
+
+def test_a_wait_that_is_longer_than_the_own_one_is_always_obeyed(server: ScriptedServer, clock: SteppedClock) -> None:
+    server.script(*[Answer(503, QUEUE_FULL, {"Retry-After": "100"})] * 4)
+    new_session(server.url, clock).request("POST", "things", json={})
+    assert all(100 <= pause <= 100.5 for pause in clock.sleeps)
+
+
+def test_a_request_that_is_turned_away_for_weeks_is_still_sent_again(clock: SteppedClock) -> None:
+    tries = iter(range(2000))
+
+    def attempt() -> str:
+        if next(tries) == 1999:
+            return "taken"
+        raise exc.ServiceUnavailableError("Queue is full", status=503)
+
+    assert retry.retry(attempt, math.inf, clock.sleep, clock) == "taken"
 
 
 @pytest.mark.parametrize(
