@@ -174,7 +174,7 @@ class SrcCreateWorkspaceOperator(SrcOperator):
                     raise InvalidInputError(parameter, copied[parameter], reason)
         if self.end_time is not None and self.lifetime is not None:
             raise InvalidInputError("end_time, lifetime", (self.end_time, self.lifetime), "one of them")
-        end = self._end()
+        end = self._expiry()
         if (end is None) == (self.application_type == "Compute"):
             raise InvalidInputError("end_time, lifetime", end, "one of them for Compute, none for the other kinds")
         # While a DAG is parsed this would take all its tasks away, those that pause a machine included.
@@ -243,7 +243,7 @@ class SrcCreateWorkspaceOperator(SrcOperator):
 
     # Before the request.
 
-    def _end(self) -> str | None:
+    def _expiry(self) -> str | None:
         if self.lifetime is not None:
             return validate.moment(datetime.fromtimestamp(time.time() + self.lifetime, UTC), "lifetime")
         return None if self.end_time is None else validate.moment(self.end_time, "end_time")
@@ -262,7 +262,7 @@ class SrcCreateWorkspaceOperator(SrcOperator):
             os_flavour=self.os_flavour,
             cloud=self.cloud,
             application_type=self.application_type,
-            end_time=self._end(),
+            end_time=self._expiry(),
             host_name=self.host_name,
             description=self.description or "",
             storages=self.storages,
@@ -283,7 +283,7 @@ class SrcCreateWorkspaceOperator(SrcOperator):
         body = body_from_workspace(
             original,
             name=self.name,
-            end_time=self._end(),
+            end_time=self._expiry(),
             host_name=self.host_name,
             description=self.description,
             wallet=wallet,
@@ -391,11 +391,12 @@ class SrcCreateWorkspaceOperator(SrcOperator):
             creation, client = self._unanswered
             try:
                 found = creation.find(client)
-            except ApiError as error:
+            except Exception as error:
+                # Nothing may come up in a signal handler.
                 found = None
                 self.log.warning("%s", error)
             if found is None:
                 self.log.warning("Whether %s is being created is not known, look at it in the portal.", self.name)
-                return
-            self._waiting_for, self._urgent_client = self._end_of(found), client
+            else:
+                self._waiting_for, self._urgent_client = self._end_of(found), client
         super().on_kill()
