@@ -89,7 +89,6 @@ class ApiSession:
         self._meter = Meter(observer, clock)
         self._sleep = sleep
         self._clock = clock
-        self.calls = 0
         self._headers = {
             "User-Agent": user_agent(),
             "Accept": "application/json",
@@ -118,6 +117,11 @@ class ApiSession:
     yields = False
     _within = math.inf
     _before_effect: Callable[[], None] | None = None
+
+    @property
+    def calls(self) -> int:
+        """Return the requests sent so far, those of siblings included."""
+        return self._account.calls
 
     @property
     def budget(self) -> Budget:
@@ -312,7 +316,7 @@ class ApiSession:
 
     def _count(self, repeatable: bool) -> None:
         with self._lock:
-            self.calls += 1
+            self._account.calls += 1
             now = self._clock()
             if not repeatable and now - self._used_at > IDLE:
                 # A connection that was closed meanwhile, unnoticed, would leave the effect's outcome unknown.
@@ -356,6 +360,7 @@ class _Account:
 
     auth: TokenAuth
     budget: Budget
+    calls: int = 0
 
 
 @dataclass(slots=True)

@@ -350,7 +350,7 @@ def test_what_must_not_be_announced_any_more_is_not_sent(server: ScriptedServer)
     assert server.requests == []
 
 
-def test_the_hasty_sibling_raises_instead_of_waiting_for_long_and_shares_the_budget(server: ScriptedServer) -> None:
+def test_the_hasty_sibling_raises_instead_of_waiting_for_long_and_shares_budget_and_count(server: ScriptedServer) -> None:
     clock = SteppedClock()
     session = new_session(server.url, clock, budget=new_budget(clock, limit=2))
     hasty = session.hasty(5.0)
@@ -365,6 +365,7 @@ def test_the_hasty_sibling_raises_instead_of_waiting_for_long_and_shares_the_bud
     session.request("GET", "work")
     assert sum(clock.sleeps) == pytest.approx(60, abs=1)
     assert session.hasty(5.0).hasty(100.0)._max_wait == 5.0
+    assert session.calls == hasty.calls == 3
 
 
 def test_a_forked_child_has_connections_of_its_own(server: ScriptedServer) -> None:
