@@ -3,7 +3,8 @@
 
 The teacher prepares one machine on SURF Research Cloud; the DAG creates one like it for each name on a list: same
 catalog item, size, collaboration and wallet, and the student's name as a parameter. They expire by themselves after
-the course. A run that is repeated, for instance with a longer list, creates only what is missing.
+the course. A run that is repeated, for instance with a longer list, creates only what is missing; a machine that a
+student has paused stays paused.
 
 Three calls for each machine: two look for the teacher's and for one that is there already, one creates. What is known
 by id (`from_workspace`) needs one less.
