@@ -12,7 +12,7 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from typing import Any, ClassVar, TypeVar
@@ -94,6 +94,18 @@ class Wait(abc.ABC):
         """End the remote work on which nobody waits any more. Return what was done, in words. Default: nothing."""
         del client
         return []
+
+    def cancelling(self, client: Any) -> Iterator[tuple[list[str], float]]:
+        """End the remote work in steps, for whoever has better things to do than to sleep between them.
+
+        :return: for each step what was done, in words, and the seconds until the next one; 0 after the last.
+        """
+        yield self.cancel(client), 0.0
+
+    @property
+    def passes_on(self) -> bool:
+        """Tell whether another try of the same task goes on with the remote work that was there before it."""
+        return False
 
     @property
     def may_stay(self) -> int:

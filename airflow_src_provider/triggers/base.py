@@ -7,9 +7,9 @@ import contextlib
 import importlib
 import logging
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any, ClassVar
+from typing import Any, ClassVar, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
@@ -22,6 +22,10 @@ POLL_PATIENCE = 5.0
 GUARD_TRIES = 3
 #: States of a task that nobody goes on with.
 KILLED = frozenset({"failed", "skipped", "upstream_failed", "removed"})
+#: States of a task that was cleared and of which another try is in charge now.
+IN_CHARGE = frozenset({"running", "deferred", "up_for_retry", "up_for_reschedule", "restarting"})
+
+T = TypeVar("T")
 
 log = logging.getLogger(__name__)
 
@@ -114,19 +118,32 @@ class WaitTrigger(BaseTrigger):
         await asyncio.shield(task)
 
     async def _cancel_if_killed(self) -> None:
-        loop = asyncio.get_running_loop()
         try:
-            state = await loop.run_in_executor(_cancel_threads, self._ask_state)
+            first = state = await _in_thread(self._ask_state)
             if state == "deferred":
                 self.log.info("The task is still deferred: its trigger has moved, nothing is cancelled.")
                 return
-            lines = await loop.run_in_executor(_cancel_threads, self._cancel, state)
+            passes_on = self.wait_class(**self.wait).passes_on
+            steps = await _in_thread(lambda: self._cancel(first))
+            while True:
+                if passes_on and (state in IN_CHARGE or (state == "success" and first != "success")):
+                    self.log.info("Another try of the task goes on with what is there, so nothing more is cancelled.")
+                    return
+                lines, pause = await _in_thread(lambda: next(steps))
+                for line in lines:
+                    self.log.info(line)
+                if not pause:
+                    return
+                # In no thread: a deletion may take an hour, and a triggerer that ends waits for its threads.
+                await asyncio.sleep(pause)
+                if passes_on:
+                    state = await _in_thread(self._ask_state)
+        except asyncio.CancelledError:
+            log.warning("This triggerer ends. Look in the portal whether it goes on: %s", self.wait["ids"])
+            raise
         except Exception:
             # Nobody waits for this task of the loop, so nobody else would hear of it.
             log.exception("What was waited for may go on, look at it in the portal: %s", self.wait["ids"])
-            return
-        for line in lines:
-            self.log.info(line)
 
     def _ask_state(self) -> str | None:
         for tries_left in reversed(range(GUARD_TRIES)):
@@ -152,7 +169,7 @@ class WaitTrigger(BaseTrigger):
         state = by_task.get(ti.task_id) or by_task.get(f"{ti.task_id}_{map_index}")
         return None if state is None else str(state)
 
-    def _cancel(self, state: str | None) -> list[str]:
+    def _cancel(self, state: str | None) -> Iterator[tuple[list[str], float]]:
         wait = self.wait_class(**self.wait)
         client = self.make_client()
         if state not in KILLED:
@@ -162,5 +179,9 @@ class WaitTrigger(BaseTrigger):
             with contextlib.suppress(ApiError):
                 progress.update(wait.look(client, wait.ids))
             if not progress.pending:
-                return ["What was waited for is over, there is nothing to cancel."]
-        return wait.cancel(client)
+                return iter([(["What was waited for is over, there is nothing to cancel."], 0.0)])
+        return wait.cancelling(client)
+
+
+async def _in_thread(do: Callable[[], T]) -> T:
+    return await asyncio.get_running_loop().run_in_executor(_cancel_threads, do)

@@ -166,18 +166,25 @@ def _filtered(client: SrcClient, wanted: Mapping[str, Any], parameter: str) -> J
         wallet_id=_wallet(client, wanted, parameter),
         status=statuses[0] if len(statuses) == 1 else None,
     )
+    return [one for one in listed if fits(one, wanted)]
+
+
+def fits(workspace: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
+    """Tell whether a workspace fits what a filter says of its status, kind, name and end.
+
+    :param wanted: the filter; collaboration, wallet and owner are not compared here, but by the service.
+    """
+    statuses = validate.texts(wanted["status"], "status") if "status" in wanted else []
     patterns = validate.texts(wanted["name"], "name") if "name" in wanted else ["*"]
     left_out = validate.texts(wanted.get("except", ()), "except")
     until = time.time() + _seconds(wanted["ends_within"], "ends_within") if "ends_within" in wanted else None
-    return [
-        one
-        for one in listed
-        if (not statuses or raw_status(one) in statuses)
-        and kind_of(one) in (None, wanted.get("kind", "Compute"))
-        and _fits(one, patterns)
-        and not _fits(one, left_out)
-        and (until is None or _ends_before(one, until))
-    ]
+    return (
+        (not statuses or raw_status(workspace) in statuses)
+        and kind_of(workspace) in (None, wanted.get("kind", "Compute"))
+        and _fits(workspace, patterns)
+        and not _fits(workspace, left_out)
+        and (until is None or _ends_before(workspace, until))
+    )
 
 
 def _fits(workspace: Mapping[str, Any], patterns: Sequence[str]) -> bool:

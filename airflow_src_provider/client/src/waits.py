@@ -7,12 +7,14 @@ from __future__ import annotations
 
 import contextlib
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 from airflow_src_provider.client.src.base import Json, mapping
-from airflow_src_provider.client.src.progress import CLOCK_SKEW, in_transition, judge
+from airflow_src_provider.client.src.progress import CLOCK_SKEW, READ_LAG, in_transition, judge
 from airflow_src_provider.client.src.states import (
+    WENT_WELL,
+    WENT_WRONG,
     Status,
     StatusClass,
     action_error,
@@ -21,6 +23,7 @@ from airflow_src_provider.client.src.states import (
     kind_of,
     newest_action,
     parse_time,
+    possible,
     raw_status,
     status_of,
 )
@@ -36,11 +39,16 @@ STUCK_AFTER = 7200.0
 #: Seconds for which an action that ends a wait is tried: a machine cannot be paused while it resumes.
 UNDO_PATIENCE = 180.0
 UNDO_AGAIN = 10.0
+#: The same for the deletion of one that is still being created, which takes ten minutes and more.
+CREATING_PATIENCE = 3600.0
+CREATING_AGAIN = 60.0
 #: The newest entry of a type is enough to tell old from new: all others are older still.
 BASELINE = 1
 _LOG = "provisioning_log"
 NO_ROOM = "Timeout waiting for VM"
 _DONE = {"pause": "paused", "delete": "deleted"}
+#: Where an action that ended well has led to.
+_LEADS_TO = {"create": "running", "resume": "running", "reboot": "running", "pause": "paused"}
 
 _OF_KIND = {
     "Compute": {"creating", "running", "pausing", "paused", "resuming", "rebooting", "updating"},
@@ -98,6 +106,31 @@ def newer_action(workspace: Mapping[str, Any], action: str, before: Sequence[str
     if before or (created is not None and created.timestamp() > sent - CLOCK_SKEW):
         return newest
     return None
+
+
+def is_overtaken(workspace: Mapping[str, Any], action: str, before: Sequence[str], sent: float) -> bool:
+    """Tell whether an action has been asked for once more since: what came of the first is not its asker's any more.
+
+    :param before: :func:`baseline` from before the first request.
+    :param sent: moment (Unix seconds) of that request.
+    """
+    entries = actions_of(workspace, action)
+    known = [number for number, entry in enumerate(entries) if entry.get("id") in before]
+    if known:
+        return len(entries) - known[-1] > 2
+    times = [parse_time(entry.get("time_created")) for entry in entries]
+    return sum(1 for created in times if created is not None and created.timestamp() > sent - CLOCK_SKEW) > 1
+
+
+def is_outdated(workspace: Mapping[str, Any], now: float | None = None) -> bool:
+    """Tell whether the history shows that the status has not caught up with it yet."""
+    newest = newest_action(workspace) or {}
+    ended = parse_time(newest.get("time_updated")) or parse_time(newest.get("time_created"))
+    contrary = {"running": "paused", "paused": "running"}.get(raw_status(workspace))
+    if ended is None or contrary is None or str(newest.get("status")).lower() not in WENT_WELL:
+        return False
+    age = (time.time() if now is None else now) - ended.timestamp()
+    return age < READ_LAG and _LEADS_TO.get(str(newest.get("type"))) == contrary
 
 
 def judge_states(workspace: Mapping[str, Any] | None, states: Sequence[str], since: float) -> Seen:
@@ -161,8 +194,11 @@ class WorkspaceWait(Wait):
     :param kind: application type, while the server may not say it yet.
     :param states: instead of ``action``: statuses that somebody else brings about.
     :param since: for ``states``, see :func:`judge_states`.
+    :param not_before: for ``settle``: moment (Unix seconds) until which a look proves nothing.
+    :param then: for ``settle``: the action that is wanted next; a status that nobody knows is waited out unless the
+        service offers it.
     :param undo: what to do to the workspaces when nobody waits any more: ``pause``, ``delete`` or nothing.
-    :param undo_ids: to which of them; default all.
+    :param undo_ids: to which ones; default all that are waited for.
     """
 
     kind: ClassVar[str] = "workspaces"
@@ -189,7 +225,7 @@ class WorkspaceWait(Wait):
             return judge_states(found, options["states"], options.get("since", 0.0))
         action = options["action"]
         if action == "settle":
-            return _settled(found)
+            return _settled(found, options.get("then"), options.get("not_before", 0.0))
         if in_transition(found, action):
             self._moved.add(id_)
         verdict = judge(
@@ -203,6 +239,7 @@ class WorkspaceWait(Wait):
         )
         if verdict.state == "done":
             done = summary(found) if found else {"id": id_, "name": None, "status": "deleted"}
+            done |= _changed_part(found, action)
             return Seen("done", _text(found, verdict.reason), done)
         text = _text(found, verdict.reason)
         log = (found or {}).get(_LOG)
@@ -212,24 +249,74 @@ class WorkspaceWait(Wait):
             text = f"{text}. End of its provisioning log:\n{str(log)[-LOG_TAIL:].rstrip()}"
         return Seen(verdict.state, text)
 
+    @property
+    def passes_on(self) -> bool:
+        """Tell whether another try goes on with the same machine: it joins a resume, but creates its own workspace."""
+        return self.options.get("undo") == "pause"
+
     def cancel(self, client: Any) -> list[str]:
-        """Pause or delete what this wait is about; while the service refuses that, try again for a few minutes."""
-        undo = self.options.get("undo")
-        if undo not in _DONE:
-            return []
-        told: dict[str, str] = {}
-        pending = list(self.options.get("undo_ids", self.ids))
-        until = time.time() + (0.0 if client.session.ending else UNDO_PATIENCE)
-        while pending:
-            tried = zip(pending, for_each(client.session, lambda id_: _undo(client, undo, id_), pending), strict=True)
-            pending = []
-            for id_, (refused, told[id_]) in tried:
-                if refused:
-                    pending.append(id_)
-            if not pending or time.time() >= until:
-                break
-            time.sleep(UNDO_AGAIN)
+        """Pause or delete what this wait is about, and come back as long as the service refuses that for the moment.
+
+        A pause is tried for three minutes, a deletion for an hour while the workspace is being created. In a process
+        that is being ended (:attr:`ApiSession.ending`) there are only seconds: everything is asked for once, so a
+        machine that cannot be paused or deleted just then is left, and the text says so.
+        """
+        told: Mapping[str, str] = {}
+        for now, pause in self._undo(client):
+            told = now
+            if pause:
+                time.sleep(pause)
         return list(told.values())
+
+    def cancelling(self, client: Any) -> Iterator[tuple[list[str], float]]:
+        """Do the same step by step."""
+        said: Mapping[str, str] = {}
+        for told, pause in self._undo(client):
+            yield [text for id_, text in told.items() if said.get(id_) != text], pause
+            said = dict(told)
+
+    def _undo(self, client: Any) -> Iterator[tuple[Mapping[str, str], float]]:
+        """Yield what became of each workspace, and the seconds until the next step; 0 after the last."""
+        undo = str(self.options.get("undo"))
+        pending = list(self.options.get("undo_ids", self.ids)) if undo in _DONE else []
+        told: dict[str, str] = {}
+        refused: dict[str, str] = {}
+        hurry, began = client.session.ending, time.time()
+        while pending:
+            found: Mapping[str, Json] = {}
+            # Somebody may use the machine by now. A deletion has no such question, and is asked for at once.
+            if not hurry and (undo == "pause" or told):
+                with contextlib.suppress(ApiError):
+                    found = client.workspaces.look(pending)
+            kept = {id_: why for id_ in pending if undo == "pause" and (why := self._why_kept(id_, found.get(id_)))}
+            creating = [id_ for id_ in pending if undo == "delete" and _is_creating(found.get(id_))]
+            ready = [id_ for id_ in pending if id_ not in kept and id_ not in creating]
+            tried = for_each(client.session, lambda id_: _end(client, undo, id_), ready)
+            told |= kept
+            for id_, (refusal, text) in zip(ready, tried, strict=True):
+                refused[id_], told[id_] = refusal, text
+            pending = [*creating, *(id_ for id_ in ready if refused[id_])]
+            patience, pause = (CREATING_PATIENCE, CREATING_AGAIN) if creating else (UNDO_PATIENCE, UNDO_AGAIN)
+            if hurry or time.time() - began >= patience:
+                break
+            if pending:
+                yield told, pause
+        for id_ in pending:
+            why = f"cannot be {_DONE[undo]} at this moment, so it may be left running: {refused[id_]}"
+            told[id_] = f"Workspace {id_} {why}"
+        yield told, 0.0
+
+    def _why_kept(self, id_: str, workspace: Mapping[str, Any] | None) -> str | None:
+        """Return why a machine that this wait had resumed need not, or must not, be paused."""
+        before, sent = (self.options.get(name, {}).get(id_) for name in ("before", "sent"))
+        if workspace is None or sent is None:
+            return None
+        if is_overtaken(workspace, "resume", before or (), sent):
+            return f"Workspace {id_} was resumed by somebody else since, so it is left alone."
+        ours = newer_action(workspace, "resume", before or (), sent) or {}
+        if raw_status(workspace) == "paused" and str(ours.get("status")).lower() in WENT_WRONG:
+            return f"Workspace {id_} is paused: its resume has failed."
+        return None
 
 
 def _text(workspace: Mapping[str, Any] | None, reason: str) -> str:
@@ -244,26 +331,44 @@ def _creation_failed(workspace: Mapping[str, Any]) -> bool:
     return status_of(workspace) is Status.DELETING and newest.get("status") == "failed"
 
 
-def _settled(workspace: Mapping[str, Any] | None) -> Seen:
+def _changed_part(workspace: Mapping[str, Any] | None, action: str) -> Json:
+    """Return what shows whether a change is there, should another one have replaced it."""
+    rules, storages = "network_security_group_rules", mapping((workspace or {}).get("meta")).get("storages")
+    if action == "update_nsgs" and workspace and isinstance(workspace.get(rules), list):
+        return {"shows": {rules: workspace[rules]}}
+    if action == "update_storages" and isinstance(storages, list):
+        return {"shows": {"meta": {"storages": [{"id": mapping(one).get("id")} for one in storages]}}}
+    return {}
+
+
+def _is_creating(workspace: Mapping[str, Any] | None) -> bool:
+    return workspace is not None and status_of(workspace) is Status.CREATING
+
+
+def _settled(workspace: Mapping[str, Any] | None, then: str | None, not_before: float) -> Seen:
     if workspace is None:
         return Seen("done", "gone", {"id": None, "name": None, "status": "deleted"})
-    shown = raw_status(workspace)
-    busy = class_of(status_of(workspace)) is StatusClass.TRANSITIONAL or open_action(workspace) is not None
+    shown, kind = raw_status(workspace), class_of(status_of(workspace))
+    busy = (
+        kind is StatusClass.TRANSITIONAL
+        or open_action(workspace) is not None
+        or (kind is StatusClass.INDETERMINATE and then is not None and not possible(workspace, then))
+        or time.time() < not_before
+    )
     return Seen("waiting" if busy else "done", _text(workspace, f"status is {shown}"), summary(workspace))
 
 
-def _undo(client: Any, undo: str, id_: str) -> tuple[bool, str]:
-    """Return whether it was refused for the moment, and what happened in words."""
+def _end(client: Any, undo: str, id_: str) -> tuple[str, str]:
+    """Return why it was refused for the moment, if it was, and what happened in words."""
     try:
         if undo == "delete":
             client.workspaces.delete(id_)
         else:
             client.workspaces.pause(id_)
     except NotFoundError:
-        return False, f"Workspace {id_} is gone already."
+        return "", f"Workspace {id_} is gone already."
     except BadRequestError as error:
-        why = f"cannot be {_DONE[undo]} at this moment, so it may be left running: {error.message}"
-        return True, f"Workspace {id_} {why}"
+        return error.message, f"Workspace {id_} cannot be {_DONE[undo]} yet, which is tried again: {error.message}"
     except ApiError as error:
-        return False, f"Whether workspace {id_} is {_DONE[undo]} is not known, look at it in the portal: {error}"
-    return False, f"Asked to {undo} workspace {id_}, since nobody waits for it any more."
+        return "", f"Whether workspace {id_} is {_DONE[undo]} is not known, look at it in the portal: {error}"
+    return "", f"Asked to {undo} workspace {id_}, since nobody waits for it any more."

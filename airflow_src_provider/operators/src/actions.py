@@ -9,24 +9,9 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk.exceptions import AirflowSkipException
 
 from airflow_src_provider.client.src.progress import READ_LAG, in_transition
-from airflow_src_provider.client.src.states import (
-    WENT_WELL,
-    WENT_WRONG,
-    StatusClass,
-    class_of,
-    parse_time,
-    possible,
-    raw_status,
-    status_of,
-)
-from airflow_src_provider.client.src.waits import (
-    MAX_SUMMARIES,
-    WorkspaceWait,
-    baseline,
-    newer_action,
-    open_action,
-    summary,
-)
+from airflow_src_provider.client.src.states import WENT_WELL, WENT_WRONG, raw_status
+from airflow_src_provider.client.src.waits import MAX_SUMMARIES, UNDO_AGAIN, baseline, newer_action, summary
+from airflow_src_provider.client.waiting import NOT_NOW
 from airflow_src_provider.exceptions import (
     ApiError,
     BadRequestError,
@@ -39,12 +24,10 @@ from airflow_src_provider.exceptions import (
 )
 from airflow_src_provider.items import check_policy, tolerates
 from airflow_src_provider.operators.durable import Ledger
-from airflow_src_provider.operators.src.base import SrcSelectingOperator
+from airflow_src_provider.operators.src.undoing import SrcUndoingOperator
 from airflow_src_provider.remote import failures_text
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-
     from airflow.sdk.definitions.context import Context
 
     from airflow_src_provider.client.src.base import Json
@@ -55,9 +38,11 @@ PACE = 1.0
 LOOK_AGAIN = 5.0
 MAX_SENDS = 3
 MAX_SETTLES = 5
+#: Seconds after which one who joined somebody else's action looks again: a wait that was ended may undo it until then.
+JOINED_AGAIN = 2 * UNDO_AGAIN
 
 
-class SrcActionOperator(SrcSelectingOperator):
+class SrcActionOperator(SrcUndoingOperator):
     """Base of the operators that bring workspaces into another state.
 
     What a workspace needs is decided by its status and by the newest entry of its history: nothing when it is there
@@ -75,20 +60,12 @@ class SrcActionOperator(SrcSelectingOperator):
     :raises InvalidInputError: unusable parameters, or no or several workspaces of that name.
     """
 
-    #: Name of the action, as in the workspace's history.
-    action: ClassVar[str]
-    #: Statuses in which nothing is left to do.
-    target: ClassVar[frozenset[str]] = frozenset()
-    #: Whether a machine is left running when nobody waits for this action any more.
-    undo: ClassVar[str | None] = None
     #: Whether a retry of the task must not repeat an action that ended well, because the state does not show it.
     once: ClassVar[bool] = False
-    #: Whether the change is done as soon as the service has answered.
-    instant: ClassVar[bool] = False
 
     _written_at = float("-inf")
 
-    template_fields: Sequence[str] = (*SrcSelectingOperator.template_fields, "only_if")
+    template_fields: Sequence[str] = (*SrcUndoingOperator.template_fields, "only_if")
 
     def __init__(
         self, *, at_once: int = 4, on_item_failure: str | float = "fail", only_if: Any = True, **kwargs: Any
@@ -101,7 +78,6 @@ class SrcActionOperator(SrcSelectingOperator):
         check_policy(on_item_failure, "on_item_failure")
         self.on_item_failure = on_item_failure
         self._seen: dict[str, Json] = {}
-        self._notes: dict[str, dict[str, Any]] = {}
         self._read: dict[str, tuple[float, Json]] = {}
         #: What :meth:`prepare` has found out.
         self.given: dict[str, Any] = {}
@@ -111,10 +87,6 @@ class SrcActionOperator(SrcSelectingOperator):
     def prepare(self) -> dict[str, Any]:
         """Look up what all the workspaces need; JSON-able, and there as ``given`` ever after."""
         return {}
-
-    def reached(self, workspace: Json) -> bool:
-        """Tell whether nothing is left to do."""
-        return raw_status(workspace) in self.target
 
     def send(self, workspace_id: str) -> Json | None:
         """Ask for the action; return the workspace, if the service sends it."""
@@ -135,9 +107,10 @@ class SrcActionOperator(SrcSelectingOperator):
         carry: dict[str, Any] = {
             "todo": [], "busy": [], "wave": [], "stage": self.action, "settles": 0,
             "before": {}, "sent": {}, "names": {}, "results": {}, "failed": {}, "changed": [],
+            "joined": [], "doubted": [], "not_before": 0.0,
         }  # fmt: skip
         self.given = carry["given"] = self.prepare()
-        chosen = self.select()
+        chosen = self.select_once(Ledger(context, self.durable))
         self.link_to([summary(one) for one in chosen])
         self._sort(context, carry, chosen)
         return carry
@@ -154,14 +127,23 @@ class SrcActionOperator(SrcSelectingOperator):
             self._seen.clear()
             wait = self.waits_for(carry)
             assert wait is not None
-            event = self.wait_for(wait, trigger=self.trigger_path, deadline=carry["deadline"], carry=carry, found=known)
-            self._take_in(context, carry, self.outcome(event, carry))
+            try:
+                event = self.wait_for(
+                    wait, trigger=self.trigger_path, deadline=carry["deadline"], carry=carry, found=known
+                )
+            except NOT_NOW:
+                raise
+            except ApiError:
+                self.give_up(context, carry)
+                raise
+            self._take_in(context, carry, self.checked(context, event, carry))
         return self.finish(context, carry, None)
 
     def execute_complete(self, context: Context, event: Any, carry: dict[str, Any]) -> Any:
         """Resume after a wait."""
         self.given = carry["given"]
-        self._take_in(context, carry, self.outcome(event, carry))
+        self.undo_if_killed(carry)
+        self._take_in(context, carry, self.checked(context, event, carry))
         return self.go_on(context, carry)
 
     def waits_for(self, carry: dict[str, Any]) -> Wait | None:
@@ -170,24 +152,21 @@ class SrcActionOperator(SrcSelectingOperator):
         if not wave:
             return None
         if carry["stage"] == "settle":
-            return WorkspaceWait(wave, action="settle")
-        options = {
-            "action": self.action,
-            "sent": {id_: carry["sent"][id_] for id_ in wave},
-            "before": {id_: carry["before"][id_] for id_ in wave if carry["before"].get(id_)},
-        }
-        if self.undo and (mine := [id_ for id_ in wave if id_ in carry["changed"]]):
-            options |= {"undo": self.undo, "undo_ids": mine}
-        return WorkspaceWait(wave, **options)
+            return self.wait_of(
+                carry, wave, carry["changed"], action="settle", then=self.action, not_before=carry["not_before"]
+            )
+        return self.wait_of(carry, wave, carry["changed"])
 
     def finish(self, context: Context, carry: dict[str, Any], event: dict[str, Any] | None) -> Any:
         """Report, or raise."""
         results, failed = carry["results"], carry["failed"]
         self.link_to(list(results.values()))
+        total = len(failed) + len(results)
+        tolerated = not self.is_single and tolerates(self.on_item_failure, len(failed), total)
+        self.undo_failed(context, carry, is_final=tolerated)
         if failed and self.is_single:
             raise RemoteWorkError(next(iter(failed.values())), failed)
-        total = len(failed) + len(results)
-        if not tolerates(self.on_item_failure, len(failed), total):
+        if not tolerated and failed:
             raise RemoteWorkError(f"{len(failed)} of {total} workspaces failed:\n{failures_text(failed)}", failed)
         if failed:
             self.log.warning("%d workspaces failed:\n%s", len(failed), failures_text(failed))
@@ -195,20 +174,31 @@ class SrcActionOperator(SrcSelectingOperator):
 
     # Stages.
 
-    def _sort(self, context: Context, carry: dict[str, Any], workspaces: Iterable[Json]) -> None:
+    def _sort(self, context: Context, carry: dict[str, Any], workspaces: Sequence[Json]) -> None:
+        notes = {str(one["id"]): self.asked(context, str(one["id"])) for one in workspaces}
+        for id_, note in notes.items():
+            if note:
+                carry["sent"][id_], carry["before"][id_] = note["sent"], note["before"]
+        if any(notes.values()):
+            # Finding out what became of that may take a minute for each.
+            self.undo_if_killed(carry, *(id_ for id_, note in notes.items() if note))
         for workspace in workspaces:
             id_ = str(workspace["id"])
             name = carry["names"][id_] = str(workspace.get("name") or id_)
             self._read[id_] = time.monotonic(), workspace
             try:
-                need, detail = self._need(workspace)
+                need, detail = self.need(workspace)
             except InvalidInputError as error:
                 need, detail = "failed", str(error)
-            asked = self._asked(context, id_)
-            if asked and need == "act":
+            if (asked := notes[id_]) and need == "act":
                 workspace, need, detail = self._recall(workspace, asked)
-            if asked and need in ("done", "join") and newer_action(workspace, self.action, **asked):
-                carry["changed"].append(id_)
+            own = bool(asked and newer_action(workspace, self.action, **asked))
+            if asked and own and need in ("done", "join", "later"):
+                self.mark(carry, id_, **asked)
+            if need == "done" and self.may_be_old(context, workspace):
+                need = "later"
+            if need == "later" and id_ in carry["doubted"]:
+                need = "done"
             if need == "done":
                 if id_ not in carry["changed"]:
                     self.log.info("%s: nothing to do, %s", name, detail)
@@ -217,53 +207,21 @@ class SrcActionOperator(SrcSelectingOperator):
                 carry["failed"][id_] = f"{name}: {detail}"
             elif need == "join":
                 self.log.info("%s: %s is under way already.", name, self.action)
-                carry["sent"][id_], carry["before"][id_] = detail, []
+                if not own:
+                    carry["joined"] += [] if id_ in carry["doubted"] else [id_]
+                    carry["sent"][id_], carry["before"][id_] = detail or time.time(), []
+                    self.adopt(context, carry, workspace)
                 carry["wave"].append(id_)
                 self._seen[id_] = workspace
+            elif need == "later":
+                self.log.info("%s: %s, but that may be old; looking again.", name, detail or "nothing to do")
+                self._look_again(carry, id_, READ_LAG)
             elif need == "busy":
                 self.log.info("%s: %s; %s comes after that.", name, detail, self.action)
                 carry["busy"].append(id_)
             else:
                 carry["before"][id_] = baseline(workspace, self.action)
                 carry["todo"].append(id_)
-
-    def _need(self, workspace: Json) -> tuple[str, Any]:
-        shown = raw_status(workspace)
-        if self.instant:
-            if self.reached(workspace):
-                return "done", "it is as wanted"
-            if possible(workspace, "update"):
-                return "act", None
-            return "failed", f"it may not be changed by you now, its status is {shown}"
-        under_way = open_action(workspace)
-        if under_way is not None and under_way.get("type") != self.action:
-            return "busy", f"{under_way.get('type')} is under way"
-        if under_way is not None:
-            started = parse_time(under_way.get("time_created"))
-            return "join", started.timestamp() if started else time.time()
-        if self.reached(workspace):
-            return "done", f"status is {shown}"
-        if in_transition(workspace, self.action):
-            return "join", time.time()
-        if shown in ("deleting", "deleted"):
-            return "failed", f"{self.action} is not possible: it is gone, or about to be"
-        if class_of(status_of(workspace)) is StatusClass.TRANSITIONAL:
-            return "busy", f"status is {shown}"
-        if not possible(workspace, self.action):
-            offered = ", ".join(workspace.get("allowed_actions") or []) or "none"
-            return "failed", f"{self.action} is not possible: status is {shown}, actions allowed to you are: {offered}"
-        return "act", None
-
-    def _asked(self, context: Context, id_: str) -> dict[str, Any] | None:
-        """Return what this task run, in this try or an earlier one, noted before it asked for the action."""
-        if self.instant:
-            # Such a change may be made again, and leaves nothing in the history to look for.
-            return None
-        ledger = Ledger(context, self.durable)
-        note: dict[str, Any] | None = self._notes.get(id_)
-        if note is None and ledger.may_have_acted:
-            note = ledger.get(f"{self.action}.{id_}")
-        return note
 
     def _recall(self, workspace: Json, asked: dict[str, Any]) -> tuple[Json, str, Any]:
         """Find out whether what was asked for has begun, before asking again."""
@@ -278,14 +236,21 @@ class SrcActionOperator(SrcSelectingOperator):
                 return found, "done", "an earlier try has done it"
             if ended not in WENT_WRONG:
                 return found, "join", asked["sent"]
-        return found, *self._need(found)
+        return found, *self.need(found)
 
     def _next_wave(self, context: Context, carry: dict[str, Any]) -> bool:
         carry["stage"] = self.action
         while carry["todo"] and len(carry["wave"]) < self.at_once:
-            self._act(context, carry, carry["todo"].pop(0))
-            if (wait := self.waits_for(carry)) is not None:
-                self.end_if_killed(wait, self.trigger_path)
+            id_ = carry["todo"].pop(0)
+            # Until it is known what became of the request, it counts as done.
+            self.undo_if_killed(carry, id_)
+            try:
+                self._act(context, carry, id_)
+            except ApiError:
+                # Certainly not done.
+                self.undo_if_killed(carry)
+                raise
+            self.undo_if_killed(carry)
         if carry["wave"]:
             return True
         if not carry["busy"]:
@@ -301,23 +266,53 @@ class SrcActionOperator(SrcSelectingOperator):
     def _take_in(self, context: Context, carry: dict[str, Any], event: dict[str, Any]) -> None:
         wave, carry["wave"] = carry["wave"], []
         if carry["stage"] == "settle":
+            carry["not_before"] = 0.0
             found = self.client.workspaces.look(wave)
             self._sort(context, carry, [found.get(id_) or {"id": id_, "status": "deleted"} for id_ in wave])
             return
+        joined, carry["joined"] = carry["joined"], []
         for id_, result in event["results"].items():
-            carry["results"][id_] = self._cut(carry, {**result, "name": result.get("name") or carry["names"][id_]})
-        carry["failed"] |= event["failed"]
+            name = carry["names"][id_]
+            result = {**result, "name": result.get("name") or name}
+            shows = result.pop("shows", None)
+            if id_ in joined and self.undo:
+                # Whoever asked for it may have been killed, and then it is taken back before long.
+                self._look_again(carry, id_, JOINED_AGAIN)
+            elif shows and not self.is_there({**shows, "id": id_}):
+                missing = f"{name}: {self.action} is over, but what it asked for is not there"
+                if carry["doubted"].count(id_) + 1 < MAX_SENDS:
+                    self.log.info("%s; looking again.", missing)
+                    self._look_again(carry, id_, carry["sent"][id_] + READ_LAG - time.time())
+                else:
+                    carry["failed"][id_] = f"{missing}; another change may have replaced it"
+            else:
+                carry["results"][id_] = self._cut(carry, result)
+        for id_, reason in event["failed"].items():
+            if id_ in joined:
+                self.log.info("%s; but that was asked for by somebody else. Looking again.", reason)
+                self._look_again(carry, id_, 0.0)
+            else:
+                carry["failed"][id_] = reason
         for id_ in wave:
-            carry["sent"].pop(id_, None)
-            carry["before"].pop(id_, None)
+            if not self.undo or id_ not in carry["changed"]:
+                carry["sent"].pop(id_, None)
+                carry["before"].pop(id_, None)
+
+    def _look_again(self, carry: dict[str, Any], id_: str, seconds: float) -> None:
+        carry["doubted"].append(id_)
+        carry["busy"].append(id_)
+        carry["not_before"] = max(carry["not_before"], time.time() + seconds)
 
     # One workspace.
 
     def _act(self, context: Context, carry: dict[str, Any], id_: str) -> None:
         ledger = Ledger(context, self.durable)
         key, name = f"{self.action}.{id_}", carry["names"][id_]
+        if not self._is_still_meant(id_):
+            self.log.warning("%s does not fit the filter any more, so it is left alone.", name)
+            return
         self._keep_pace()
-        asked = self._notes[id_] = {"before": carry["before"][id_], "sent": time.time()}
+        asked = self.notes[id_] = {"before": carry["before"][id_], "sent": time.time()}
         ledger.put(key, asked)
         for attempt in range(1, MAX_SENDS + 1):
             sent = time.time()
@@ -339,15 +334,22 @@ class SrcActionOperator(SrcSelectingOperator):
                 self._refused(context, carry, id_, error)
                 return
             self.log.info("%s: %s", name, "changed." if self.instant else f"asked for {self.action}.")
-            carry["changed"].append(id_)
+            self.mark(carry, id_, sent=sent, before=asked["before"])
             if self.instant:
                 carry["results"][id_] = self._cut(carry, {**summary(answer or {}), "id": id_})
                 return
-            carry["sent"][id_] = sent
             carry["wave"].append(id_)
             if answer is not None:
                 self._seen[id_] = answer
             return
+
+    def _is_still_meant(self, id_: str) -> bool:
+        if not self.is_checked_again:
+            return True
+        try:
+            return self.is_still_meant(self.current(id_))
+        except NotFoundError:
+            return True
 
     def _refused(self, context: Context, carry: dict[str, Any], id_: str, error: ApiError) -> None:
         """Look why an action was refused: it may be done, or on its way, by now."""
@@ -357,7 +359,7 @@ class SrcActionOperator(SrcSelectingOperator):
         elif isinstance(error, BadRequestError | ConflictError | NotFoundError):
             # "Not found" is also what a gateway says that does not find the service.
             workspace = self._get(id_)
-            if self._need(workspace)[0] in ("act", "failed"):
+            if self.need(workspace)[0] in ("act", "failed"):
                 carry["failed"][id_] = f"{name}: {self.action} was refused: {error.message}"
             else:
                 self._sort(context, carry, [{"name": name, **workspace}])

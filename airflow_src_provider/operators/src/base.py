@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     from datetime import timedelta
 
     from airflow_src_provider.client.src.base import Json, JsonList
+    from airflow_src_provider.operators.durable import Ledger
 
 
 class SrcOperator(RemoteOperator):
@@ -96,6 +98,28 @@ class SrcSelectingOperator(SrcOperator):
             more = f" and {len(found) - 10} more" if len(found) > 10 else ""
             self.log.info("%d workspace(s) selected: %s%s", len(found), names or "none", more)
         return found
+
+    def select_once(self, ledger: Ledger) -> JsonList:
+        """Return the selected workspaces: those of the first try, as what it did may keep them from being found again.
+
+        A filter by status is not met any more by what has been resumed, nor a name by what has been deleted. A
+        selection that was changed in the meantime is made anew.
+        """
+        wanted = chosen(self.workspace, self.workspace_id)
+        if not isinstance(wanted, Mapping) and not self.gone_is_deleted:
+            return self.select()
+        fresh: JsonList | None = None
+
+        def make() -> list[str]:
+            nonlocal fresh
+            fresh = self.select()
+            return [str(one["id"]) for one in fresh]
+
+        ids = ledger.plan(f"selected.{hashlib.sha256(repr(wanted).encode()).hexdigest()[:16]}", make)
+        if fresh is not None:
+            return fresh
+        found = self.client.workspaces.look(ids)
+        return [found.get(id_) or {"id": id_, "status": "deleted"} for id_ in ids]
 
     def report(
         self, results: Mapping[str, Json], failed: Mapping[str, str], changed: Sequence[str], api_calls: int

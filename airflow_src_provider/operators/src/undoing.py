@@ -1,0 +1,97 @@
+"""What becomes of machines that a task has brought up when nobody waits for them any more."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow_src_provider.client.src.states import raw_status
+from airflow_src_provider.client.src.waits import WorkspaceWait, newer_action
+from airflow_src_provider.exceptions import ApiError, RemoteWorkError
+from airflow_src_provider.operators.durable import Ledger
+from airflow_src_provider.operators.src.decisions import SrcDecidingOperator
+
+if TYPE_CHECKING:
+    from airflow.sdk.definitions.context import Context
+
+    from airflow_src_provider.client.src.base import Json
+    from airflow_src_provider.client.waiting import Wait
+
+#: Statuses that cost money now or before long.
+_MAY_BE_ON = ("running", "resuming", "unhealthy", "unknown")
+
+
+class SrcUndoingOperator(SrcDecidingOperator):
+    """Base of the operators that take back what they have done when they are killed, run out of time or give up.
+
+    All that the task run has changed is taken back, also what was finished before. A retry goes on with what is there,
+    so an end that leaves retries takes nothing back, unless it is a kill or the time is over.
+    """
+
+    #: How it is taken back: ``pause``, or not at all.
+    undo: ClassVar[str | None] = None
+
+    def mark(self, carry: dict[str, Any], id_: str, sent: float, before: list[str]) -> None:
+        """Note that this task run has asked for the action."""
+        if id_ not in carry["changed"]:
+            carry["changed"].append(id_)
+        carry["sent"][id_], carry["before"][id_] = sent, before
+
+    def adopt(self, context: Context, carry: dict[str, Any], workspace: Json) -> None:
+        """Take for its own what this task asked for before it was cleared: nobody else takes it back any more."""
+        id_ = str(workspace["id"])
+        asked = Ledger(context, self.durable).older(f"{self.action}.{id_}") if self.undo else None
+        if asked and newer_action(workspace, self.action, **asked):
+            self.mark(carry, id_, **asked)
+
+    def wait_of(self, carry: dict[str, Any], ids: Sequence[str], undo_ids: Sequence[str], **options: Any) -> Wait:
+        """Return the wait for some workspaces, at whose end others are undone as well."""
+        undo_ids = undo_ids if self.undo else ()
+        options = {"action": self.action, **options}
+        for name in ("sent", "before"):
+            of = carry[name]
+            options[name] = {id_: of[id_] for id_ in dict.fromkeys([*ids, *undo_ids]) if of.get(id_)}
+        return WorkspaceWait(ids, **options, **({"undo": self.undo, "undo_ids": list(undo_ids)} if undo_ids else {}))
+
+    def undo_if_killed(self, carry: dict[str, Any], *also: str) -> None:
+        """Have all that this task has changed undone, and some more, should it be killed from now on."""
+        ids = [*carry["changed"], *also]
+        if self.undo and ids:
+            self.end_if_killed(self.wait_of(carry, ids, ids), self.trigger_path)
+        else:
+            self._waiting_for = None
+
+    def checked(self, context: Context, event: Any, carry: dict[str, Any]) -> dict[str, Any]:
+        """Return the checked event, or raise, as :meth:`outcome` does."""
+        try:
+            return self.outcome(event, carry)
+        except RemoteWorkError:
+            self.give_up(context, carry)
+            raise
+
+    def give_up(self, context: Context, carry: dict[str, Any]) -> None:
+        """Undo everything when the wait ended without a result, unless a retry goes on with it."""
+        if not _retries_left(context):
+            self._undo(carry, carry["changed"])
+
+    def undo_failed(self, context: Context, carry: dict[str, Any], is_final: bool) -> None:
+        """Undo what counts as failed and may be on, or come up, all the same.
+
+        :param is_final: whether the task ends well, so that there is no retry even if some are left.
+        """
+        ids = [id_ for id_ in carry["changed"] if id_ in carry["failed"]]
+        if self.undo and ids and (is_final or not _retries_left(context)):
+            with contextlib.suppress(ApiError):
+                found = self.client.workspaces.look(ids)
+                self._undo(carry, [id_ for id_, one in found.items() if raw_status(one) in _MAY_BE_ON])
+
+    def _undo(self, carry: dict[str, Any], ids: Sequence[str]) -> None:
+        if self.undo and self.cancel_on_kill and ids:
+            for line in self.wait_of(carry, ids, ids).cancel(self.client):
+                self.log.info(line)
+
+
+def _retries_left(context: Context) -> bool:
+    ti: Any = context["ti"]
+    return int(ti.try_number) <= int(ti.max_tries or 0)
