@@ -343,14 +343,14 @@ class ApiSession:
             if self._refresh_token is None:
                 return False
             token = check_token(self._refresh_token())
-            if self._auth.holds(token):
-                return False
-            self._auth.replace(token)
-            self._account.budget = self.budget.for_token(token)
-            log.info(
-                "%s refused the token; the connection holds another one now, which is used instead.",
-                self._service_name,
-            )
+            # A sibling, which has another lock, may have found it meanwhile.
+            if not self._auth.holds(token):
+                self._auth.replace(token)
+                self._account.budget = self.budget.for_token(token)
+                log.info(
+                    "%s refused the token; the connection holds another one now, which is used instead.",
+                    self._service_name,
+                )
             return self._auth.renew(refused)
 
 

@@ -8,7 +8,8 @@ answer                                      repeatable request              effe
 429                                         everybody waits, then resend    same: certainly not processed
 503 queue full, maintenance                 back off, resend                same: certainly not processed
 other 503                                   back off, resend                outcome unknown, never resent
-connection refused, unknown host            back off, resend                same: nothing was sent
+connection refused or never completed,      back off, resend                same: nothing was sent
+unknown host
 500, 502, 504, time-out, connection lost,   back off, resend                outcome unknown, never resent
 unusable body of a success
 401, gateway's 403 about the key            read the token again, once      same

@@ -31,6 +31,8 @@ _NEVER_SENT = (
     urllib3.exceptions.ConnectTimeoutError,
     # Raised only while no tunnel through the proxy exists.
     urllib3.exceptions.ProxyError,
+    # A host that cannot be looked up, because a part of its name is empty or too long.
+    urllib3.exceptions.LocationParseError,
 )
 
 

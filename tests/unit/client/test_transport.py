@@ -61,14 +61,33 @@ def test_a_proxy_that_refuses_the_tunnel_has_sent_nothing(method: str) -> None:
         assert all(TOKEN not in str(request) for request in proxy.requests)
 
 
-@pytest.mark.parametrize("raw", [b"", b"SSH-2.0-OpenSSH_9.6\r\n"], ids=["closed", "no TLS"])
-def test_an_effect_is_sent_again_when_the_connection_was_never_secure(raw: bytes) -> None:
+@pytest.mark.parametrize("words", [None, b"", b"SSH-2.0-OpenSSH_9.6\r\n"], ids=["silent", "closed", "no TLS"])
+def test_an_effect_is_sent_again_when_the_connection_was_never_secure(words: bytes | None) -> None:
+    def answer() -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection = listener.accept()[0]
+                if words is None:
+                    kept.append(connection)
+                    continue
+                with connection:
+                    connection.sendall(words)
+
     clock = SteppedClock()
-    with ScriptedServer(*[Answer(raw=raw)] * 9) as server:
-        session = new_session(server.url.replace("http:", "https:"), clock)
+    kept: list[socket.socket] = []
+    with contextlib.closing(socket.create_server(("127.0.0.1", 0))) as listener:
+        threading.Thread(target=answer, daemon=True).start()
+        session = new_session(f"https://127.0.0.1:{listener.getsockname()[1]}/", clock, connect_timeout=0.05)
         with pytest.raises(exc.ConnectFailedError) as caught:
             session.request("POST", "things", json={})
+        listener.shutdown(socket.SHUT_RDWR)
     assert (session.calls, len(clock.sleeps), caught.value.outcome_known) == (5, 4, True)
+
+
+@pytest.mark.parametrize("host", ["a..b", f"{'a' * 64}.example"], ids=["empty", "too long"])
+def test_nothing_was_sent_to_a_host_that_cannot_be_looked_up(host: str) -> None:
+    with pytest.raises(exc.ConnectFailedError):
+        new_session(f"https://{host}/").request("POST", "things", json={})
 
 
 def test_connections_through_a_proxy_of_another_kind_are_bounded_too() -> None:
