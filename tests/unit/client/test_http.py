@@ -292,6 +292,18 @@ def test_a_token_that_another_thread_has_renewed_is_used(server: ScriptedServer)
     assert prepared.headers[HEADER] == "planted-second"
 
 
+def test_a_token_that_a_sibling_adopts_at_the_same_moment_is_used(server: ScriptedServer) -> None:
+    def refresh() -> str:
+        if not server.requests[1:]:
+            session.hasty(1.0).request("GET", "other")
+        return "planted-second"
+
+    session = new_session(server.url, refresh_token=refresh)
+    server.script(Answer(401), Answer(401))
+    session.request("GET", "things")
+    assert [request.target for request in server.requests] == ["/things", "/other", "/other", "/things"]
+
+
 @pytest.mark.parametrize("sibling", ["hasty", "yielding"])
 def test_siblings_count_on_the_budget_of_the_token_that_they_send(server: ScriptedServer, sibling: str) -> None:
     session = new_session(server.url, refresh_token=lambda: "planted-second")
