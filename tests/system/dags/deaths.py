@@ -8,11 +8,11 @@ import time
 from typing import Any
 
 from airflow_src_provider.operators import durable
-from airflow_src_provider.operators.src import actions, create
+from airflow_src_provider.operators.src import actions, creation
 
 # Reads of this sandbox lag behind by one second, not by up to a minute.
-actions.READ_LAG = create.READ_LAG = 5.0  # type: ignore[misc]
-actions.LOOK_AGAIN = create.LOOK_AGAIN = 1.0  # type: ignore[misc]
+actions.READ_LAG = creation.READ_LAG = 5.0  # type: ignore[misc]
+actions.LOOK_AGAIN = creation.LOOK_AGAIN = 1.0  # type: ignore[misc]
 
 #: POST requests that only read or set.
 HARMLESS = ("get", "edit", "update", "delete")
