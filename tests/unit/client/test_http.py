@@ -362,7 +362,7 @@ def test_what_must_not_be_announced_any_more_is_not_sent(server: ScriptedServer)
     assert server.requests == []
 
 
-def test_the_hasty_sibling_raises_instead_of_waiting_for_long_and_shares_budget_and_count(server: ScriptedServer) -> None:
+def test_the_hasty_sibling_raises_instead_of_waiting_for_long_and_shares_the_budget(server: ScriptedServer) -> None:
     clock = SteppedClock()
     session = new_session(server.url, clock, budget=new_budget(clock, limit=2))
     hasty = session.hasty(5.0)
