@@ -68,16 +68,20 @@ class SevenBridgesTaskSensor(SevenBridgesSensor):
         super().checks(check)
         check(read_tasks, self.tasks, "tasks")
 
-    def waits_for(self) -> Wait:
+    def find(self) -> list[str]:
         """Return the tasks."""
+        return read_tasks(self.tasks)
+
+    def waits_for(self, ids: list[str]) -> Wait:
+        """Return the wait for them."""
         from airflow_src_provider.client.seven_bridges.waits import TaskWait
 
-        return TaskWait(read_tasks(self.tasks))
+        return TaskWait(ids)
 
     def finish(self, context: Context, event: dict[str, Any]) -> Any:
         """Report."""
         summary, failures, total = task_report(event)
-        return self.settle(context, {**summary, "api_calls": self.client.session.calls}, failures, total)
+        return self.settle(context, {**summary, "api_calls": self.api_calls}, failures, total)
 
 
 class SevenBridgesJobSensor(SevenBridgesSensor):
@@ -113,14 +117,17 @@ class SevenBridgesJobSensor(SevenBridgesSensor):
         check.choice(self.kind, "kind", (*STORAGE_JOBS, *ASYNC_JOBS))
         check(read_jobs, self.jobs, "jobs")
 
-    def waits_for(self) -> Wait:
+    def find(self) -> list[str]:
         """Return the jobs."""
+        return read_jobs(self.jobs)
+
+    def waits_for(self, ids: list[str]) -> Wait:
+        """Return the wait for them."""
         from airflow_src_provider.client.seven_bridges import waits
 
-        jobs = read_jobs(self.jobs)
         if self.kind in ASYNC_JOBS:
-            return waits.AsyncJobWait([f"{self.kind}/{job}" for job in jobs])
-        return waits.ImportWait(jobs) if self.kind == "imports" else waits.ExportWait(jobs)
+            return waits.AsyncJobWait([f"{self.kind}/{job}" for job in ids])
+        return waits.ImportWait(ids) if self.kind == "imports" else waits.ExportWait(ids)
 
     def finish(self, context: Context, event: dict[str, Any]) -> Any:
         """Report."""
@@ -137,5 +144,5 @@ class SevenBridgesJobSensor(SevenBridgesSensor):
         else:
             files = list(results.values())
             completed = len(results)
-        summary = {"file_ids": files, "completed": completed, "api_calls": self.client.session.calls}
+        summary = {"file_ids": files, "completed": completed, "api_calls": self.api_calls}
         return self.settle(context, summary, failures, completed + len(failures))

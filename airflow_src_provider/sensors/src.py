@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_src_provider.client.src import validate
@@ -55,9 +55,9 @@ class SrcWorkspaceSensor(SrcSensor):
 
     Wiki page: "Resource Statuses".
 
-    :param workspace: an id, an exact name, a list of both, or a filter (a dict), which is applied once, at the start,
-        but at every look in the mode ``reschedule``; see
-        :class:`~airflow_src_provider.operators.src.base.SrcSelectingOperator`.
+    :param workspace: an id, an exact name, a list of both, or a filter (a dict), which is applied once, at the start;
+        see :class:`~airflow_src_provider.operators.src.base.SrcSelectingOperator`. Names are looked for among machines
+        (``Compute``), as operators do, and only if one is not there, all of them among workspaces of any kind.
     :param workspace_id: instead of ``workspace``: an id or a list of ids, nothing else.
     :param states: one or several statuses, default ``running``.
 
@@ -99,16 +99,25 @@ class SrcWorkspaceSensor(SrcSensor):
         self._since = started.timestamp() if started else time.time()
         return super().execute(context)
 
-    def waits_for(self) -> Wait:
-        """Return what to wait for."""
+    def find(self) -> list[str]:
+        """Return the ids of the workspaces."""
         wanted = chosen(self.workspace, self.workspace_id)
-        asked = [wanted] if isinstance(wanted, str) else wanted
-        if not isinstance(asked, dict) and all(validate.is_uuid(one) for one in asked):
-            ids = [one.lower() for one in asked]
-        else:
-            ids = [one["id"] for one in select(self.client, wanted, application_type=None)]
-            if not ids:
+        if isinstance(wanted, Mapping):
+            found = select(self.client, wanted)
+            if not found:
                 raise InvalidInputError("workspace", wanted, "a filter that fits at least one workspace")
+            return [one["id"] for one in found]
+        asked = [wanted] if isinstance(wanted, str) else list(wanted)
+        if all(validate.is_uuid(one) for one in asked):
+            return [one.lower() for one in asked]
+        try:
+            found = select(self.client, asked, gone_is_deleted=True)
+        except InvalidInputError:
+            found = select(self.client, asked, application_type=None, gone_is_deleted=True)
+        return [one["id"] for one in found]
+
+    def waits_for(self, ids: list[str]) -> Wait:
+        """Return the wait for them."""
         return WorkspaceWait(ids, states=validate.texts(self.states, "states"), since=self._since)
 
     def finish(self, context: Context, event: dict[str, Any]) -> Any:
@@ -118,17 +127,16 @@ class SrcWorkspaceSensor(SrcSensor):
             raise RemoteWorkError(f"{len(failed)} workspaces cannot get there:\n{failures_text(failed)}", failed)
         results = event["results"]
         wanted = chosen(self.workspace, self.workspace_id)
-        calls = self.client.session.calls
         if isinstance(wanted, str):
             only = next(iter(results.values()))
             url = only.get("url") or ""
             self.portal_url = url if url.startswith("https://") else PORTAL
-            return {**only, "api_calls": calls}
+            return {**only, "api_calls": self.api_calls}
         return {
             "count": len(results),
             "ids": list(results)[:MAX_IDS],
             "workspaces": list(results.values())[:MAX_SUMMARIES],
-            "api_calls": calls,
+            "api_calls": self.api_calls,
         }
 
 
@@ -181,17 +189,19 @@ class SrcCapacitySensor(SrcSensor):
     def check(self) -> None:
         """Refuse bad input."""
         by_name = {"collaboration": self.collaboration, "wallet": self.wallet, "catalog_item": self.catalog_item}
+        validate.text(self.cloud, "cloud")
         if self.workspace is None:
-            for parameter, value in by_name.items():
+            for parameter, value in (by_name | ({} if self.size is None else {"size": self.size})).items():
                 validate.text(value, parameter)
             return
         validate.text(self.workspace, "workspace")
-        for parameter, value in (by_name | {"size": self.size}).items():
+        cloud = None if self.cloud == DEFAULT_CLOUD else self.cloud
+        for parameter, value in (by_name | {"size": self.size, "cloud": cloud}).items():
             if value is not None:
                 raise InvalidInputError(parameter, value, "left out: workspace says it")
 
-    def waits_for(self) -> Wait:
-        """Return what to wait for."""
+    def find(self) -> list[str]:
+        """Return the key of the size."""
         if self.workspace is not None:
             place, size = place_of(self.client, select(self.client, self.workspace)[0])
         else:
@@ -203,10 +213,14 @@ class SrcCapacitySensor(SrcSensor):
                 cloud=self.cloud,
             )
             size = pick_flavour(place.offering, "size", self.size, "size")
-        return CapacityWait([key_of(place, size)])
+        return [key_of(place, size)]
+
+    def waits_for(self, ids: list[str]) -> Wait:
+        """Return the wait for room."""
+        return CapacityWait(ids)
 
     def finish(self, context: Context, event: dict[str, Any]) -> Any:
         """Return the XCom value."""
         for reason in event["failed"].values():
             raise RemoteWorkError(reason)
-        return {**next(iter(event["results"].values())), "api_calls": self.client.session.calls}
+        return {**next(iter(event["results"].values())), "api_calls": self.api_calls}

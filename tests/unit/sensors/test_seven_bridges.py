@@ -39,8 +39,8 @@ def wait(sb: SbWorld, make: Any, mode: str, **more: Any) -> Any:
     if mode == "poke":
         return sb.run(make(**given))
     started = sb.now()
+    context = make_context()
     while True:
-        context = make_context()
         context["ti"].get_first_reschedule_date = lambda _: None
         try:
             return make(mode="reschedule", **given).execute(context)
@@ -97,6 +97,34 @@ def test_time_over(sb: SbWorld, mode: str) -> None:
     with pytest.raises(AirflowSensorTimeout):
         wait(sb, sensor(tasks), mode, timeout=60)
     assert "tasks_aborted_by_user" not in sb.effects()
+
+
+@every_mode
+def test_children_are_listed_once_and_calls_are_counted(sb: SbWorld, mode: str) -> None:
+    early = start(sb)["task_id"]
+    sb.sleep(7200)
+    late = start(sb, batch_input=None, batch_by=None, description="late")["task_id"]
+    mark = sb.mark()
+    result = wait(sb, sensor([early, late]), mode)
+    assert result["completed"] == 7
+    assert sb.calls(mark)["GET tasks"] == 1
+    sent = sb.count(mark, polls=True)
+    assert result["api_calls"] == (2 if mode == "deferrable" else sent)
+    assert sent > 3
+
+
+def test_a_template_stands_for_what_it_gave_at_first(sb: SbWorld) -> None:
+    first, other = (
+        start(sb, batch_input=None, batch_by=None, description=one)["task_id"] for one in ("first", "other")
+    )
+    context = make_context()
+    context["ti"].get_first_reschedule_date = lambda _: None
+    for task in (first, other):
+        with pytest.raises(AirflowRescheduleException):
+            SevenBridgesTaskSensor(task_id="sensor", tasks=task, mode="reschedule").execute(context)
+    sb.sleep(7200)
+    result = SevenBridgesTaskSensor(task_id="sensor", tasks=other, mode="reschedule").execute(context)
+    assert result["task_ids"] == [first]
 
 
 @every_mode

@@ -149,6 +149,27 @@ def test_a_few_of_many_are_asked_for_one_by_one(src: SrcWorld) -> None:
     assert len(src.sandbox.journal()) - before == 2
 
 
+def test_a_name_is_that_of_a_machine_before_that_of_anything_else(src: SrcWorld) -> None:
+    volume = src.world.add_workspaces(1, kind="Storage", status="available")[0]
+    volume.name = "gpu-box"
+    assert sense(src, sensor("gpu-box", states="paused"))["id"] == GPU_BOX
+    volume.name = "only-a-volume"
+    assert sense(src, sensor("only-a-volume", states="available"))["id"] == volume.id
+    both = sense(src, sensor(["gpu-box", "only-a-volume"], states=["available", "paused"]))
+    assert both["ids"] == [GPU_BOX, volume.id]
+
+
+@pytest.mark.parametrize("states", [["deleted", "running"], ["running"]])
+def test_what_is_gone_is_judged_alike_alone_and_beside_a_name(src: SrcWorld, states: list[str]) -> None:
+    gone = "0" * 8 + "-0000-0000-0000-" + "0" * 12
+    for workspace in ([gone], ["login-box", gone]):
+        if "deleted" in states:
+            assert sense(src, sensor(workspace, states=states))["count"] == len(workspace)
+        else:
+            with pytest.raises(AirflowFailException, match="it is gone"):
+                sense(src, sensor(workspace, states=states))
+
+
 @pytest.mark.parametrize("states", ["", [], ["runing"], 7, None])
 def test_bad_states_are_refused(states: Any) -> None:
     with pytest.raises(InvalidInputError, match="states"):

@@ -9,6 +9,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
 from airflow_src_provider.exceptions import InvalidInputError
 from airflow_src_provider.sensors.src import SrcCapacitySensor
+from tests.unit.fakes import make_context
 from tests.unit.src_world import NO_GPU, SrcWorld, src, src_sandbox
 
 __all__ = ["src", "src_sandbox"]
@@ -76,6 +77,12 @@ BAD: list[dict[str, Any]] = [
     {"workspace": ""},
     {"workspace": "gpu-box", "size": "A10 - 1 GPU"},
     {**BY_NAME, "wallet": " "},
+    {**BY_NAME, "size": 5},
+    {**BY_NAME, "size": ""},
+    {**BY_NAME, "cloud": None},
+    {**BY_NAME, "cloud": 3},
+    {"workspace": "gpu-box", "cloud": None},
+    {"workspace": "gpu-box", "cloud": "SURF HPC Cloud cluster"},
 ]
 
 
@@ -83,3 +90,12 @@ BAD: list[dict[str, Any]] = [
 def test_bad_input_is_refused(options: dict[str, Any]) -> None:
     with pytest.raises(InvalidInputError):
         sensor(**options)
+
+
+def test_what_a_template_gives_is_checked_before_any_request(src: SrcWorld) -> None:
+    task = sensor(**BY_NAME, size="{{ params.size }}")
+    task.size = 5
+    before = len(src.sandbox.journal())
+    with pytest.raises(InvalidInputError, match="size=5"):
+        task.execute(make_context())
+    assert len(src.sandbox.journal()) == before
