@@ -65,13 +65,14 @@ class _Flow(io.RawIOBase):
     trailer for as long as something comes.
 
     :param stream: the bytes as they come from the socket.
-    :param sock: the socket; its time-out is the longest wait for the next byte, and the whole answer may take four.
+    :param sock: the socket.
+    :param pause: seconds that the socket waits for the next byte; the whole answer may take four times that.
     """
 
-    def __init__(self, stream: Any, sock: Any) -> None:
+    def __init__(self, stream: Any, sock: Any, pause: float) -> None:
         self._stream = stream
         self._sock = sock
-        self._pause: float = sock.gettimeout()
+        self._pause = pause
         now = time.monotonic()
         self._deadline = min(now + PAUSES * self._pause, _present.deadline)
         self._seconds = self._deadline - now
@@ -110,18 +111,16 @@ def _too_large() -> Exception:
     return urllib3.exceptions.ProtocolError(f"an answer of more than {MAX_BODY_BYTES >> 20} MiB")
 
 
-class _Answer(http.client.HTTPResponse):
-    def __init__(self, sock: Any, *args: Any, **kwargs: Any) -> None:
-        super().__init__(sock, *args, **kwargs)
-        self.fp: Any = io.BufferedReader(_Flow(self.fp.detach(), sock))
-
-
 class _Connection(urllib3.connection.HTTPConnection):
     # Whoever switches on the debugging of http.client has every header printed, and Airflow does not mask all that is
     # printed: LocalExecutor copies it to the scheduler's output as it is.
     debuglevel = 0
-    # A proxy's answer to the wish for a tunnel is one too.
-    response_class = _Answer
+
+    # How http.client makes every answer, that of a proxy to the wish for a tunnel included.
+    def response_class(self, sock: Any, *args: Any, **kwargs: Any) -> Any:  # type: ignore[override]
+        answer: Any = http.client.HTTPResponse(sock, *args, **kwargs)
+        answer.fp = io.BufferedReader(_Flow(answer.fp.detach(), sock, self.timeout or math.inf))
+        return answer
 
     def _new_conn(self) -> Any:
         sock = super()._new_conn()
