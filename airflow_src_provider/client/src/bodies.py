@@ -42,14 +42,14 @@ _META_OF_TEMPLATE = (
 )
 
 
-#: The mark of a task run, at the end of a description.
+#: A mark at the end of a description.
 _MARK = re.compile(r"\s*\[airflow ([0-9a-f]{16})\]")
 
 
 def marked(description: str, mark: str) -> str:
-    """Return a description that says, at its end, which task run asked for the workspace.
+    """Return a description that says, at its end, which request the workspace comes from.
 
-    :param description: what people read; the mark of another task run in it is dropped.
+    :param description: what people read; another mark in it, as in that of a copied workspace, is dropped.
     :param mark: 16 hexadecimal digits.
     """
     return f"{_MARK.sub('', description)} [airflow {mark}]".strip()

@@ -42,8 +42,8 @@ class SrcCreateWorkspaceOperator(SrcOperator):
     Everything is a name or an id; a name that fits nothing, or several, is refused with the choices. What the names
     stood for is logged in a form that can be pasted back. It is created once per task run, whatever dies: an answer
     that was lost, and a try before this one, are looked for in the collaboration before anything is sent again. For
-    that the description ends with a mark of the task run, such as ``[airflow 0f1e2d3c4b5a6978]``. A creation that fails
-    is explained by the end of its provisioning log, which goes to the task's log.
+    that its description ends with a mark, such as ``[airflow 0f1e2d3c4b5a6978]``. A creation that fails is explained by
+    the end of its provisioning log, which goes to the task's log.
 
     With ``cancel_on_kill`` (default) the new workspace is deleted when the task is killed, when its time is over, or
     when it fails and has no retry left, as soon as the service allows that.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import secrets
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -44,8 +45,9 @@ def namesakes(client: SrcClient, name: str, co_id: str, kind: str | None = None)
 class Creation:
     """The workspace that a task run asks for, in whichever of its tries.
 
-    The service knows no idempotency key, and other tasks and other runs may create workspaces of the same name, kind
-    and minute. So the description ends with the mark of the task run, and only what bears it is taken for its own.
+    The service knows no idempotency key, and other tasks, other runs and other deployments of the same DAG may create
+    workspaces of the same name, kind and minute. So the description ends with a mark that is drawn and written down
+    before the request, and only what bears it is taken for its own.
 
     :param client: the client.
     :param ledger: the memory of the task run.
@@ -56,7 +58,7 @@ class Creation:
         self._client = client
         self._ledger = ledger
         self._name = name
-        #: What is noted before the request: moment, collaboration, kind, and the id that is known not to be the answer.
+        #: What is noted before the request: moment, collaboration, kind, mark.
         self._asked: dict[str, Any] = {}
 
     @property
@@ -86,15 +88,10 @@ class Creation:
     def send(self, body: Json) -> Json:
         """Ask for the workspace and return it; when the answer is lost, look for it before asking again."""
         made: Json | None
-        record = self._ledger.get("create")
-        self._asked = {
-            "sent": time.time(),
-            "co": body["co_id"],
-            "kind": body["meta"]["application_type"],
-            "besides": record["id"] if record else None,
-        }
+        kind, mark = body["meta"]["application_type"], secrets.token_hex(8)
+        self._asked = {"sent": time.time(), "co": body["co_id"], "kind": kind, "mark": mark}
         self._ledger.put("create.sent", self._asked)
-        body = {**body, "description": marked(body["description"], self._ledger.marker)}
+        body = {**body, "description": marked(body["description"], mark)}
         try:
             made = self._client.workspaces.create(body)
         except OutcomeUnknownError as error:
@@ -119,8 +116,8 @@ class Creation:
         :param client: the client to look with.
         """
         asked = self._asked
-        there = [one for one in namesakes(client, self._name, asked["co"]) if one["id"] != asked["besides"]]
-        ours = [one for one in there if mark_of(one) == self._ledger.marker] or [
+        there = namesakes(client, self._name, asked["co"])
+        ours = [one for one in there if mark_of(one) == asked["mark"]] or [
             one
             for one in there
             if not isinstance(one.get("description"), str)

@@ -1,4 +1,4 @@
-"""A description says which task run asked for the workspace, and stays readable."""
+"""A description says which request the workspace comes from, and stays readable."""
 
 from __future__ import annotations
 

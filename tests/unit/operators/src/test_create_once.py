@@ -84,13 +84,16 @@ def test_what_is_gone_is_made_again_and_again_only_once(src: SrcWorld, monkeypat
     assert (boxes(src), result["id"]) == (2, made(src)[1])
 
 
-def test_a_retry_leaves_the_machine_of_another_run_alone(src: SrcWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("other_run", ["two", "one"], ids=["another run", "another deployment"])
+def test_a_retry_leaves_the_machine_of_another_run_alone(
+    src: SrcWorld, monkeypatch: pytest.MonkeyPatch, other_run: str
+) -> None:
     store = FakeStore()
     die_at(monkeypatch, "before")
     with pytest.raises(Died):
         src.run(create(), make_context(store, run_id="one"))
     src.sandbox.advance(1800)
-    other = src.run(create(), make_context(run_id="two"))
+    other = src.run(create(), make_context(run_id=other_run))
     mine = src.run(create(), make_context(store, run_id="one", try_number=2))
     assert (mine["created"], made(src)) == (True, [other["id"], mine["id"]])
 
