@@ -180,8 +180,9 @@ def test_the_debugging_of_http_client_prints_nothing_of_a_session(
     assert "send: b'GET" in capsys.readouterr().out
 
 
-def test_the_debugging_of_http_client_prints_nothing_of_a_secure_session() -> None:
+def test_the_debugging_of_http_client_prints_nothing_of_a_secure_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(http.client.HTTPConnection, "debuglevel", 1)
     adapter = transport.new_adapter()
     for manager in (adapter.poolmanager, adapter.proxy_manager_for("http://127.0.0.1:9")):
         pool = manager.connection_from_url("https://api.example/")
-        assert "debuglevel" in vars(pool.ConnectionCls)
+        assert pool.ConnectionCls.debuglevel == 0
