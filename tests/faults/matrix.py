@@ -6,7 +6,7 @@ from collections import Counter
 from dataclasses import dataclass
 from typing import Any
 
-from airflow.sdk.exceptions import AirflowFailException
+from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
 from tests.faults.case import LIMIT, Case
 from tests.faults.faults import Fault
@@ -128,6 +128,9 @@ def endure(stage: Stage, case: Case, trouble: Trouble, deferrable: bool) -> tupl
     names = trouble.names(case)
     named = None if names is None else names(stage)
     trouble.lift(stage, case)
+    if isinstance(outcomes[0].error, AirflowSensorTimeout):
+        # Airflow does not retry it: somebody clears the sensor.
+        store = FakeStore()
     if not outcomes[0].ok and not isinstance(outcomes[0].error, AirflowFailException):
         outcomes.append(stage.play(make, tries=2, store=store, first=TRIES + 1))
     return outcomes, named

@@ -25,7 +25,13 @@ from typing import Any
 import pytest
 from airflow.sdk import BaseOperator
 from airflow.sdk.bases.sensor import PokeReturnValue
-from airflow.sdk.exceptions import AirflowException, AirflowFailException, AirflowRescheduleException, TaskDeferred
+from airflow.sdk.exceptions import (
+    AirflowException,
+    AirflowFailException,
+    AirflowRescheduleException,
+    AirflowSensorTimeout,
+    TaskDeferred,
+)
 from requests.adapters import HTTPAdapter
 
 import airflow_src_provider
@@ -224,7 +230,7 @@ class Stage:
             except (Exception, Killed) as error:
                 outcome.error = error
                 outcome.errors.append(error)
-                if isinstance(error, AirflowFailException):
+                if isinstance(error, AirflowFailException | AirflowSensorTimeout):
                     break
             self.sleep(60.0)
         outcome.seconds = self.now() - began
