@@ -131,7 +131,7 @@ class RemoteSensor(RemoteTask, BaseSensorOperator):
         if not progress.pending:
             return PokeReturnValue(True, self._finish(context, progress.event()))
         if time.time() > self._deadline:
-            return self._check_end(progress.event("timeout"))
+            self._check_end(progress.event("timeout"))
         if self.reschedule:
             self._note(context, progress)
         return False
