@@ -14,9 +14,10 @@ class SrcResumeWorkspaceOperator(SrcActionOperator):
     """Resume workspaces and wait until they run. Running ones are left alone.
 
     A resume that finds no free GPU ends after about ten minutes, with the workspace paused again; the task then fails
-    with the service's own words, at the first look at which that shows. With ``cancel_on_kill`` (default), what this
-    task resumed is paused again when it is killed or runs out of time; the service may refuse that while the machine
-    is still resuming.
+    with the service's own words, at the first look at which that shows. With ``cancel_on_kill`` (default), all that
+    this task run resumed is paused again when it is killed, runs out of time, or gives up with no retry left. While a
+    machine still resumes, the service refuses that: it is tried for three minutes, but only once by a worker that is
+    killed, which has five seconds. What somebody else resumed, or has resumed once more since, is left on.
 
     XCom: ``id, name, status, ip, fqdn, user, url, end_time, changed, api_calls``; for several workspaces ``count, ids,
     changed, failed`` (reason by id)``, workspaces`` (the same fields, for the first 200) and ``api_calls``.
@@ -35,7 +36,9 @@ class SrcPauseWorkspaceOperator(SrcActionOperator):
     """Pause workspaces and wait until they are paused. Paused ones are left alone.
 
     One that is just being created, resumed or changed is paused as soon as that is over, so nothing is left running.
-    Usable as a teardown: ``pause.as_teardown(setups=resume)``. XCom: as for :class:`SrcResumeWorkspaceOperator`.
+    Usable as a teardown: ``pause.as_teardown(setups=resume)``; one that finds nothing to do, and no entry of the history
+    since its run began that explains it, looks again after a minute, because reads may lag behind. XCom: as for
+    :class:`SrcResumeWorkspaceOperator`.
 
     Wiki pages: "Workspace actions", "Resource Statuses".
 
@@ -64,7 +67,8 @@ class SrcRebootWorkspaceOperator(SrcActionOperator):
 class SrcDeleteWorkspaceOperator(SrcActionOperator):
     """Delete workspaces of any kind and wait until they are gone. Those that are gone already are no failure.
 
-    The boot disk is lost; storage volumes survive. XCom: as for :class:`SrcResumeWorkspaceOperator`.
+    The boot disk is lost; storage volumes survive. What does not fit a filter any more when its turn comes, because
+    somebody has resumed it, say, is left alone. XCom: as for :class:`SrcResumeWorkspaceOperator`.
 
     Wiki page: "Workspace actions".
 
