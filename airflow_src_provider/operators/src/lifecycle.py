@@ -36,7 +36,7 @@ class SrcPauseWorkspaceOperator(SrcActionOperator):
     """Pause workspaces and wait until they are paused. Paused ones are left alone.
 
     One that is just being created, resumed or changed is paused as soon as that is over, so nothing is left running.
-    Usable as a teardown: ``pause.as_teardown(setups=resume)``; one that finds nothing to do, and no entry of the history
+    Usable as a teardown: ``pause.as_teardown(setups=resume)``; one that finds nothing to do, and nothing in the history
     since its run began that explains it, looks again after a minute, because reads may lag behind. XCom: as for
     :class:`SrcResumeWorkspaceOperator`.
 
