@@ -149,7 +149,7 @@ class SrcCapacitySensor(SrcSensor):
     XCom: ``size, available`` (``None`` when nothing is said about room), ``api_calls``.
 
     :param workspace: id or exact name of a workspace of this size. It costs up to one call for each catalog item.
-    :param collaboration: instead of ``workspace``: name or id of the collaboration, together with the next three.
+    :param collaboration: instead of ``workspace``: name or id of the collaboration, together with all that follow.
     :param wallet: name or id of the wallet.
     :param catalog_item: name or id of the catalog item.
     :param size: name or id of the size; default the only one there is.

@@ -11,6 +11,7 @@ from airflow.sdk.exceptions import (
     AirflowRescheduleException,
     AirflowSensorTimeout,
     AirflowSkipException,
+    AirflowTaskTimeout,
     TaskDeferred,
 )
 
@@ -239,6 +240,27 @@ def test_a_timeout_too_long_for_a_date_is_no_trouble(src: SrcWorld) -> None:
     timeout = deferred.value.timeout
     assert timeout is not None
     assert timeout.days < 4000
+
+
+@every_mode
+def test_the_time_of_a_worker_that_is_over_is_skipped(
+    src: SrcWorld, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    def too_slow(_: Any) -> list[str]:
+        raise AirflowTaskTimeout("execution_timeout")
+
+    monkeypatch.setattr(SrcWorkspaceSensor, "find", too_slow)
+    with pytest.raises(AirflowTaskTimeout):
+        sense(src, SrcWorkspaceSensor, mode, workspace="gpu-box")
+    with pytest.raises(AirflowSkipException):
+        sense(src, SrcWorkspaceSensor, mode, workspace="gpu-box", soft_fail=True)
+
+
+@every_mode
+def test_looks_that_become_rarer_see_the_same_end(src: SrcWorld, mode: str) -> None:
+    resume(src)
+    options = {"exponential_backoff": True, "max_wait": 120}
+    assert sense(src, SrcWorkspaceSensor, mode, workspace="gpu-box", **options)["status"] == "running"
 
 
 @every_mode
