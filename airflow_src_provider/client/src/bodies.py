@@ -43,14 +43,14 @@ _META_OF_TEMPLATE = (
 
 
 #: A mark at the end of a description.
-_MARK = re.compile(r"\s*\[airflow ([0-9a-f]{16})\]")
+_MARK = re.compile(r"\s*\[airflow ([0-9a-f]{16}-[0-9a-f]{8})\]")
 
 
 def marked(description: str, mark: str) -> str:
     """Return a description that says, at its end, which request the workspace comes from.
 
     :param description: what people read; another mark in it, as in that of a copied workspace, is dropped.
-    :param mark: 16 hexadecimal digits.
+    :param mark: 16 and 8 hexadecimal digits, with a hyphen between them.
     """
     return f"{_MARK.sub('', description)} [airflow {mark}]".strip()
 

@@ -42,8 +42,8 @@ class SrcCreateWorkspaceOperator(SrcOperator):
     Everything is a name or an id; a name that fits nothing, or several, is refused with the choices. What the names
     stood for is logged in a form that can be pasted back. It is created once per task run, whatever dies: an answer
     that was lost, and a try before this one, are looked for in the collaboration before anything is sent again. For
-    that its description ends with a mark, such as ``[airflow 0f1e2d3c4b5a6978]``. A creation that fails is explained by
-    the end of its provisioning log, which goes to the task's log.
+    that its description ends with a mark, such as ``[airflow 0f1e2d3c4b5a6978-12345678]``. A creation that fails is
+    explained by the end of its provisioning log, which goes to the task's log.
 
     With ``cancel_on_kill`` (default) the new workspace is deleted when the task is killed, when its time is over, or
     when it fails and has no retry left, as soon as the service allows that.
@@ -191,11 +191,7 @@ class SrcCreateWorkspaceOperator(SrcOperator):
         """Find what an earlier try has created, or create."""
         creation = self._creation_of(context)
         made = creation.made_before()
-        if made is None:
-            return self._create(creation)
-        self._end_if_killed(made)
-        self.log.info("%s (%s): an earlier try has created it.", made.get("name"), made["id"])
-        return self._carry(made, creation.sent)
+        return self._create(creation) if made is None else self._adopt(creation, made)
 
     def go_on(self, context: Context, carry: dict[str, Any]) -> Any:
         """Wait for room, create, and wait for the workspace."""
@@ -313,8 +309,16 @@ class SrcCreateWorkspaceOperator(SrcOperator):
     def _creation_of(self, context: Context) -> Creation:
         return Creation(self.client, Ledger(context, self.durable), self.name)
 
+    def _adopt(self, creation: Creation, made: Json) -> dict[str, Any]:
+        self._end_if_killed(made)
+        self.log.info("%s (%s): an earlier try has created it.", made.get("name"), made["id"])
+        return self._carry(made, creation.sent)
+
     def _create(self, creation: Creation) -> dict[str, Any]:
         body, key, full = self._resolve()
+        made = creation.forgotten(body["co_id"])
+        if made is not None:
+            return self._adopt(creation, made)
         if self.if_exists != "create":
             there = namesakes(self.client, self.name, body["co_id"], body["meta"]["application_type"])
             if there:

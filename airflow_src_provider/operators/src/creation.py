@@ -46,8 +46,9 @@ class Creation:
     """The workspace that a task run asks for, in whichever of its tries.
 
     The service knows no idempotency key, and other tasks, other runs and other deployments of the same DAG may create
-    workspaces of the same name, kind and minute. So the description ends with a mark that is drawn and written down
-    before the request, and only what bears it is taken for its own.
+    workspaces of the same name, kind and minute. So the description ends with a mark, and only what bears it is taken
+    for its own. The first half of it is the same in all tries of the run, for a memory that was lost; the other half is
+    drawn and written down before the request.
 
     :param client: the client.
     :param ledger: the memory of the task run.
@@ -85,10 +86,25 @@ class Creation:
             self.keep(found)
         return found
 
+    def forgotten(self, co_id: str) -> Json | None:
+        """Return what a try of this run has created when nothing of it is written down any more.
+
+        :param co_id: the collaboration.
+        """
+        if self._asked or not self._ledger.may_have_acted:
+            return None
+        there = namesakes(self._client, self._name, co_id)
+        ours = [one for one in there if (mark_of(one) or "").startswith(f"{self._ledger.marker}-")]
+        if not ours:
+            return None
+        self._asked = {"sent": created_at(ours[-1])}
+        self.keep(ours[-1])
+        return ours[-1]
+
     def send(self, body: Json) -> Json:
         """Ask for the workspace and return it; when the answer is lost, look for it before asking again."""
         made: Json | None
-        kind, mark = body["meta"]["application_type"], secrets.token_hex(8)
+        kind, mark = body["meta"]["application_type"], f"{self._ledger.marker}-{secrets.token_hex(4)}"
         self._asked = {"sent": time.time(), "co": body["co_id"], "kind": kind, "mark": mark}
         self._ledger.put("create.sent", self._asked)
         body = {**body, "description": marked(body["description"], mark)}

@@ -17,7 +17,7 @@ from tests.unit.operators.src.test_create import BOTH_MODES, POST, boxes, create
 from tests.unit.src_world import SrcWorld
 
 LAST = {"try_number": 3}
-MARK = re.compile(r"\[airflow [0-9a-f]{16}\]")
+MARK = re.compile(r"\[airflow [0-9a-f]{16}-[0-9a-f]{8}\]")
 
 
 class Died(BaseException):
@@ -118,6 +118,13 @@ def test_a_volume_of_the_same_name_and_minute_is_not_the_machine(src: SrcWorld) 
     src.run(volume, make_context(task_id="volume"))
     lose(src, "before")
     assert src.run(create())["id"] == made(src)[0]
+
+
+def test_without_a_memory_the_mark_alone_is_looked_for(src: SrcWorld) -> None:
+    other = src.run(create(wait_for_completion=False), make_context(run_id="other"))
+    mine = src.run(create(wait_for_completion=False))
+    again = src.run(create(wait_for_completion=False), make_context(FakeStore(), try_number=2))
+    assert (again["id"], again["created"], made(src)) == (mine["id"], True, [other["id"], mine["id"]])
 
 
 def test_a_clear_has_another_mark(src: SrcWorld) -> None:
