@@ -83,7 +83,8 @@ def prepare(
 def _is_below(path: str) -> bool:
     if "://" in path or path.startswith("//") or any(ord(c) <= 32 or c in "?#\\" for c in path):
         return False
-    return not any(unquote(segment) in (".", "..") for segment in path.split("/"))
+    # As a server may see it: some undo %2F before they look for dot segments.
+    return not {".", ".."} & set(unquote(path).split("/"))
 
 
 def _query_value(value: Any) -> Any:

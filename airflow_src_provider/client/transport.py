@@ -35,6 +35,14 @@ _NEVER_SENT = (
     urllib3.exceptions.LocationParseError,
 )
 
+_BEFORE_SENDING = (
+    OSError,
+    http.client.HTTPException,
+    urllib3.exceptions.ProtocolError,
+    # Certificates to check with that cannot be read.
+    urllib3.exceptions.SSLError,
+)
+
 
 class _WithoutTheirWords(logging.Filter):
     """Keeps what urllib3 could not parse of an answer's head out of the log: a server may repeat the token there."""
@@ -136,7 +144,7 @@ class _Connection(urllib3.connection.HTTPConnection):
             super().connect()
         except ssl.SSLCertVerificationError:
             raise
-        except (OSError, http.client.HTTPException, urllib3.exceptions.ProtocolError) as error:
+        except _BEFORE_SENDING as error:
             # Tunnel and handshake come before the first byte of the request: whatever fails there, nothing was sent.
             raise urllib3.exceptions.NewConnectionError(self, str(error)) from error
 

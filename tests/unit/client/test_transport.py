@@ -90,6 +90,13 @@ def test_nothing_was_sent_to_a_host_that_cannot_be_looked_up(host: str) -> None:
         new_session(f"https://{host}/").request("POST", "things", json={})
 
 
+def test_nothing_was_sent_without_certificates_to_check_with(server: ScriptedServer, tmp_path: Path) -> None:
+    bundle = tmp_path / "ca.pem"
+    bundle.write_text("no certificate\n")
+    with pytest.raises(exc.ConnectFailedError, match="no certificate"):
+        new_session(server.url.replace("http:", "https:"), verify=str(bundle)).request("POST", "things", json={})
+
+
 def test_connections_through_a_proxy_of_another_kind_are_bounded_too() -> None:
     class Connection(urllib3.connection.HTTPConnection):
         def __init__(self, _socks_options: object, *args: Any, **kwargs: Any) -> None:
