@@ -7,24 +7,30 @@ import os
 import sqlite3
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
-from airflow_src_provider.client.forks import renew_after_fork
+from airflow_src_provider.client.forks import pause_for_fork, renew_after_fork
 from airflow_src_provider.client.locks import LockTimeoutError, ProcessLock
-from airflow_src_provider.client.stores import StoreDownError, bounded, held_back, milliseconds, warn_lost
+from airflow_src_provider.client.stores import (
+    StoreDownError,
+    bounded,
+    held_back,
+    longest_gate,
+    milliseconds,
+    warn_lost,
+)
 
 LOCK_TIMEOUT = 5.0
 LEAK_EVERY = 10.0
 KEEP_ROWS_MS = 600_000
-MAX_GATE = 900.0
 MAX_LEARNED = 1e6
 
 T = TypeVar("T")
 # What a forked child got from its parent: closing it there could disturb the parent's files.
-_left_alone: list[object] = []
+_left_alone: list[_Log] = []
 
 
 @dataclass
@@ -34,6 +40,11 @@ class _Log:
     lock: ProcessLock
     inodes: tuple[int, ...]
     leaked_at: float = 0.0
+
+    def close(self) -> None:
+        with contextlib.suppress(sqlite3.Error):
+            self.connection.close()
+        self.lock.close()
 
 
 class FileStore:
@@ -69,28 +80,73 @@ class FileStore:
         self._clock = clock
         self._lock_timeout = lock_timeout
         self._log: _Log | None = None
+        self._seen: int | None = None
         self._known_at = float("-inf")
-        self._open_lock = threading.Lock()
+        self._turn = threading.RLock()
+        self._torn = False
+        pause_for_fork(self)
         renew_after_fork(self)
 
+    def before_fork(self) -> None:
+        # Whoever holds it gives it back or up within the time-out.
+        if self._turn.acquire(timeout=2 * self._lock_timeout):
+            self._drop()
+
+    def after_fork(self) -> None:
+        try:  # noqa: SIM105
+            self._turn.release()
+        except RuntimeError:
+            pass  # It was not had.
+
     def renew_after_fork(self) -> None:
-        if self._log is not None:
-            _left_alone.append(self._log.connection)
+        try:
+            self._turn.release()
+        except RuntimeError:
+            # Another thread did not come out of the database in time. What it left in there is not safe to use.
+            self._torn = True
+            if self._log is not None:
+                _left_alone.append(self._log)
         self._log = None
-        self._open_lock = threading.Lock()
+        self._turn = threading.RLock()
 
     def _using(self, use: Callable[[_Log], T]) -> T:
+        # This takes a while the first time, which is no time of waiting.
+        import pyrate_limiter  # noqa: F401
+
+        deadline = time.monotonic() + self._lock_timeout
         try:
-            log = self._log
-            if log is None or not self._is_current(log):
-                log = self._open()
-            with log.lock:
-                return use(log)
+            if self._torn:
+                raise StoreDownError(f"{self._path} was in use when this process was forked")
+            if not self._turn.acquire(timeout=self._lock_timeout):
+                raise LockTimeoutError(f"{self._lock_path}: other threads wait for it, for {self._lock_timeout:g} s")
+            return self._with_lock(use, deadline)
         except LockTimeoutError as error:
             raise StoreDownError(str(error)) from None
         except (OSError, sqlite3.Error) as error:
-            self._drop()
             raise StoreDownError(f"{self._path}: {error}") from error
+        finally:
+            # Not by a function written in Python, which a signal could interrupt before it has begun.
+            try:  # noqa: SIM105
+                self._turn.release()
+            except RuntimeError:
+                pass  # It was not had.
+
+    def _with_lock(self, use: Callable[[_Log], T], deadline: float) -> T:
+        try:
+            log = self._log
+            if log is None or not self._is_current(log):
+                log = self._open(deadline)
+            log.lock.acquire(deadline)
+            result = use(log)
+            log.lock.release()
+        except LockTimeoutError:
+            raise
+        except BaseException:
+            # A signal's handler may raise anywhere, such as when the time of a task is over. Without the connection
+            # and the open file there is neither an open transaction nor a lock.
+            self._drop()
+            raise
+        return result
 
     def _is_current(self, log: _Log) -> bool:
         # A cleaner of temporary files may have removed them, one by one, and another process made new ones meanwhile.
@@ -103,40 +159,47 @@ class FileStore:
         return tuple(os.stat(path).st_ino for path in (self._path, f"{self._path}-wal", self._lock_path))
 
     def _drop(self) -> None:
-        with self._open_lock:
-            if self._log is not None:
-                with contextlib.suppress(sqlite3.Error):
-                    self._log.connection.close()
-                self._log = None
+        if self._log is not None:
+            log, self._log = self._log, None
+            log.close()
 
-    def _open(self) -> _Log:
-        with self._open_lock:
-            if self._log is not None and self._is_current(self._log):
-                return self._log
-            from pyrate_limiter import Rate, SQLiteBucket
+    def _open(self, deadline: float) -> _Log:
+        from pyrate_limiter import Rate, SQLiteBucket
 
-            clock = self._clock
+        clock = self._clock
 
-            class MonotonicBucket(SQLiteBucket):
-                def now(self) -> int:
-                    return int(clock() * 1000)
+        class MonotonicBucket(SQLiteBucket):
+            def now(self) -> int:
+                return int(clock() * 1000)
 
-            self._directory.mkdir(parents=True, exist_ok=True, mode=0o770)
-            self._create(self._lock_path)
-            self._create(self._gate_path)
-            lock = ProcessLock(self._lock_path, timeout=self._lock_timeout)
-            with lock:
-                connection = self._connect()
-                inodes = (*self._inodes()[:-1], lock.inode)
-                bucket = MonotonicBucket([Rate(self.limit, milliseconds(self._window))], connection, "sent", lock=lock)
-                before, self._log = self._log, _Log(bucket, connection, lock, inodes)
-                # Whoever comes first may have sent nothing for a while, and yet it knows that there was another log.
-                replaced = before is not None and before.inodes[0] != inodes[0] and self._is_young(self._log)
-                if replaced or self._is_lost(self._log):
-                    self._known_at = float("-inf")
-                    warn_lost(str(self._path), self._window)
-                    self._record(self._log, self.limit, held_back(self.limit))
-            return self._log
+        self._directory.mkdir(parents=True, exist_ok=True, mode=0o770)
+        self._create(self._lock_path)
+        self._create(self._gate_path)
+        lock = ProcessLock(self._lock_path, timeout=self._lock_timeout)
+        try:
+            lock.acquire(deadline)
+            connection = self._connect()
+            inodes = (*self._inodes()[:-1], lock.inode)
+            rate = Rate(self.limit, milliseconds(self._window))
+            # Whoever uses the log has its lock already.
+            bucket = MonotonicBucket([rate], connection, "sent", lock=contextlib.nullcontext())
+            log, before = _Log(bucket, connection, lock, inodes), self._seen
+            self._drop()
+            self._log, self._seen = log, inodes[0]
+            # Where boots have no names, an earlier one may have left its rows: its clock was ahead of this one's.
+            connection.execute("DELETE FROM sent WHERE item_timestamp > ?", (bucket.now(),))
+            connection.commit()
+            # Whoever comes first may have sent nothing for a while, and yet it knows that there was another log.
+            replaced = before not in (None, inodes[0]) and self._is_young(log)
+            if replaced or self._is_lost(log):
+                self._known_at = float("-inf")
+                warn_lost(str(self._path), self._window)
+                self._record(log, self.limit, held_back(self.limit))
+            lock.release()
+        except BaseException:
+            lock.close()
+            raise
+        return log
 
     def _is_young(self, log: _Log) -> bool:
         """Tell whether the log may have begun within the running window."""
@@ -219,6 +282,16 @@ class FileStore:
     def record(self, number: int) -> None:
         self._using(lambda log: self._record(log, number, self.limit))
 
+    def add(self, moments: Iterable[float]) -> None:
+        """Put requests on record at the moments of the clock at which they were sent, room or not."""
+        rows = [("r", int(moment * 1000)) for moment in moments]
+
+        def insert(log: _Log) -> None:
+            log.connection.executemany("INSERT INTO sent (name, item_timestamp) VALUES (?, ?)", rows)
+            log.connection.commit()
+
+        self._using(insert)
+
     def _record(self, log: _Log, number: int, most: int) -> None:
         from pyrate_limiter import RateItem
 
@@ -228,7 +301,7 @@ class FileStore:
             log.bucket.put(RateItem("r", log.bucket.now(), weight=number))
 
     def gate(self) -> float:
-        return self._left(self._gate_path, 2 * self._window + MAX_GATE)
+        return self._left(self._gate_path, longest_gate(self._window))
 
     def _left(self, path: Path, most: float) -> float:
         """Return the seconds until the moment that a file carries as its time of change."""

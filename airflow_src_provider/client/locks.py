@@ -4,18 +4,17 @@ from __future__ import annotations
 
 import fcntl
 import os
-import threading
 import time
 import weakref
 from pathlib import Path
 
 
 class LockTimeoutError(Exception):
-    """Another process did not give the lock back in time."""
+    """Another process, or another thread of this one, did not give the lock back in time."""
 
 
 class ProcessLock:
-    """An exclusive lock that the kernel gives back when its holder dies; re-entrant within a thread.
+    """An exclusive lock that the kernel gives back when its holder dies; for one thread of a process at a time.
 
     It polls instead of blocking: a holder that is stopped, not killed, must not be able to stop everybody else.
 
@@ -28,45 +27,50 @@ class ProcessLock:
         self._path = path
         self._fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
         # A forked child closes its copy too, which does not free the parent's lock.
-        weakref.finalize(self, os.close, self._fd)
+        self._close = weakref.finalize(self, os.close, self._fd)
         self._timeout = timeout
         self._poll = poll
-        self._depth = 0
-        self._thread_lock = threading.RLock()
 
     @property
     def inode(self) -> int:
         """Return the inode of the lock file, to notice that the file was replaced."""
         return os.fstat(self._fd).st_ino
 
-    def __enter__(self) -> ProcessLock:
-        self._thread_lock.acquire()
-        if self._depth == 0:
-            try:
-                self._take()
-            except BaseException:
-                self._thread_lock.release()
-                raise
-        self._depth += 1
-        return self
+    def acquire(self, deadline: float | None = None) -> None:
+        """Wait for the lock.
 
-    def _take(self) -> None:
-        deadline = 0.0
+        :param deadline: moment of the monotonic clock until which to wait, if the wait began before this call.
+        :raises LockTimeoutError: it was not to be had in time.
+        """
+        if deadline is None:
+            deadline = time.monotonic() + self._timeout
         while True:
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
             except BlockingIOError:
-                now = time.monotonic()
-                deadline = deadline or now + self._timeout
-                if now > deadline:
+                if time.monotonic() > deadline:
                     raise LockTimeoutError(
                         f"{self._path} was held by another process for {self._timeout:g} s"
                     ) from None
                 time.sleep(self._poll)
 
+    def release(self) -> None:
+        """Give the lock back; does nothing without it."""
+        fcntl.flock(self._fd, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """Close the file, and give the lock back with it. The lock cannot be used again."""
+        self._close()
+
+    def __enter__(self) -> ProcessLock:
+        try:
+            self.acquire()
+        except BaseException:
+            # It may come from a signal's handler, just when the lock was taken.
+            self.release()
+            raise
+        return self
+
     def __exit__(self, *_: object) -> None:
-        self._depth -= 1
-        if self._depth == 0:
-            fcntl.flock(self._fd, fcntl.LOCK_UN)
-        self._thread_lock.release()
+        self.release()

@@ -24,29 +24,42 @@ from airflow_src_provider.exceptions import InvalidInputError
 log = logging.getLogger(__name__)
 
 REDIS_TIMEOUT = 2.0
+#: Seconds beyond two windows that nobody is ever asked to be silent.
+MAX_GATE = 900.0
 #: Part of the allowance that stands for all of it while nobody knows what was sent in the running window.
 FALLBACK_SHARE = 0.1
-#: Seconds within which the clocks of hosts agree.
-CLOCK_SKEW = 1.0
-#: Seconds that a request to the store may take, after which a log may have expired by itself.
-ON_ITS_WAY = 0.2
+#: Seconds by which the clock of the store's server may be set back without looking like a loss of memory.
+CLOCK_STEP = 0.05
 # Only ever later, and in one step: two processes may close the gate at once.
 _CLOSE_GATE = """
-if redis.call('pttl', KEYS[1]) < tonumber(ARGV[1]) then redis.call('set', KEYS[1], '1', 'px', ARGV[1]) end
+local left = redis.call('pttl', KEYS[1])
+if left < tonumber(ARGV[1]) or left > tonumber(ARGV[2]) then redis.call('set', KEYS[1], '1', 'px', ARGV[1]) end
 """
 
-# A log that does not hold an entry that the caller has seen there has lost its memory.
+# Around the library's own script: its time is the server's, which is one for all, and not that of whoever asks.
+_BY_ITS_CLOCK = b"""
+local clock = redis.call('time')
+local ARGV = {string.format('%d.%06d', clock[1], clock[2]), unpack(ARGV, 2)}
+local function answer()
+"""
+_ANSWER = b"""
+end
+local answered = answer()
+return answered == true and ARGV[1] or answered
+"""
+# A log that does not hold an entry that the caller has seen there has lost its memory. Just before the window is over
+# the log may have expired by itself.
 _CHECK = b"""
 local known = tonumber(ARGV[6])
-if known > 0 then
+if known > tonumber(ARGV[1]) - tonumber(ARGV[3]) + 0.1 then
     local newest, oldest = redis.call('lindex', KEYS[1], 0), redis.call('lindex', KEYS[1], -1)
-    local skew = tonumber(ARGV[7])
-    if not newest or tonumber(newest) < known - skew or tonumber(oldest) > known + skew then return -1 end
+    local step = tonumber(ARGV[7])
+    if not newest or tonumber(newest) < known - step or tonumber(oldest) > known + step then return -1 end
 end
 """
 # Before the library's own script, and in one step with it: fewer may be asked for than the log holds.
 _FEWER = b"""
-local last = redis.call('lindex', KEYS[1], tonumber(ARGV[5]) - 1)
+local last = redis.call('lindex', KEYS[1], tonumber(ARGV[5]) - tonumber(ARGV[4]))
 if last and tonumber(last) >= tonumber(ARGV[1]) - tonumber(ARGV[3]) then return false end
 """
 
@@ -179,7 +192,7 @@ class UnlimitedStore:
 
 
 class RedisStore:
-    """Several hosts: a moving window in Redis or Valkey. The hosts' clocks must agree within half a second (NTP).
+    """Several hosts: a moving window in Redis (5 or later) or Valkey, by the server's clock.
 
     All users of a token count in one log, whatever part of the allowance each of them may use.
 
@@ -211,6 +224,7 @@ class RedisStore:
         self._acquire: Any = None
         self._check: Any = None
         self._key = ""
+        self._age_known = False
         self._open_lock = threading.Lock()
 
     def _open(self) -> None:
@@ -229,10 +243,11 @@ class RedisStore:
                 self._url, socket_timeout=REDIS_TIMEOUT, socket_connect_timeout=REDIS_TIMEOUT, **options
             )
             item = RateLimitItemPerSecond(self._whole, self._window, namespace="airflow_src_provider")
-            self._key = item.key_for(self._name)
+            self._key = storage.prefixed_key(item.key_for(self._name))
             self._redis = storage.get_connection()
-            self._check = self._redis.register_script(_CHECK)
-            self._acquire = self._redis.register_script(_CHECK + _FEWER + storage.SCRIPT_ACQUIRE_MOVING_WINDOW)
+            acquire = _CHECK + _FEWER + storage.SCRIPT_ACQUIRE_MOVING_WINDOW
+            self._check = self._redis.register_script(_BY_ITS_CLOCK + _CHECK + _ANSWER)
+            self._acquire = self._redis.register_script(_BY_ITS_CLOCK + acquire + _ANSWER)
             self._storage = storage
 
     def _guard(self, call: Callable[[], Any]) -> Any:
@@ -241,58 +256,83 @@ class RedisStore:
         try:
             if self._storage is None:
                 self._open()
+            if not self._age_known:
+                self._look_at_age()
             return call()
         except (redis.RedisError, OSError, ValueError, TypeError) as error:
+            # The next one may have lost its memory, and so may this one: its idle connections lead to a server that
+            # has given the work to another one, for example.
+            self._age_known = False
+            if self._redis is not None:
+                self._redis.connection_pool.disconnect(inuse_connections=False)
             # The library's words may hold the address with its password.
             raise StoreDownError(f"Redis: {type(error).__name__}") from None
+
+    def _look_at_age(self) -> None:
+        """Hold most of the allowance back if the server has begun within the window: perhaps empty."""
+        import redis
+
+        try:
+            age = int(self._redis.info("server")["uptime_in_seconds"])
+        except (redis.ResponseError, KeyError):
+            # It tells this to some users only, or to nobody.
+            age = self._window
+        if age < self._window and self._record(self.limit, held_back(self.limit)):
+            warn_lost("Redis", self._window, "is too young to know all that was sent")
+        self._age_known = True
 
     def try_acquire(self, most: int | None = None) -> float:
         return float(self._guard(lambda: self._try_acquire(self.limit if most is None else most)))
 
     def _try_acquire(self, most: int) -> float:
-        now = time.time()
-        if self._run(self._acquire, now, most):
-            self._known_at = now
+        if sent := self._run(self._acquire, 1, most):
+            self._known_at = float(sent)
             return 0.0
         # Whoever is refused knows of an entry too, and perhaps of a later one than its own.
-        newest = self._redis.lindex(self._storage.prefixed_key(self._key), 0)
+        newest = self._redis.lindex(self._key, 0)
         self._known_at = max(self._known_at, float(newest or 0.0))
-        start, _ = self._storage.get_moving_window(self._key, most, self._window)
-        return bounded((start + self._window - time.time()) * 1000, self._window)
+        now, start, _ = self._running(most)
+        return bounded((start + self._window - now) * 1000, self._window)
 
-    def _run(self, script: Any, now: float, most: int) -> Any:
-        key = self._storage.prefixed_key(self._key)
-        known = self._known_at if now - self._known_at < self._window - ON_ITS_WAY else 0.0
-        answer = script([key], [now, self._whole, self._window, 1, most, known, CLOCK_SKEW])
+    def _running(self, limit: int) -> tuple[float, float, int]:
+        """Return the time, the oldest of the last ``limit`` entries of the running window, and their number."""
+        seconds, microseconds = self._redis.time()
+        now = seconds + microseconds / 1e6
+        oldest, number = self._storage.lua_moving_window([self._key], [now - self._window, limit]) or (now, 0)
+        return now, float(oldest), int(number)
+
+    def _run(self, script: Any, number: int, most: int) -> Any:
+        answer = script([self._key], [0, self._whole, self._window, number, most, self._known_at, CLOCK_STEP])
         if answer != -1:
             return answer
         self._known_at = 0.0
         warn_lost("Redis", self._window)
         self._record(self.limit, held_back(self.limit))
-        return self._run(script, now, most)
+        return self._run(script, number, most)
 
     def record(self, number: int) -> None:
         def add() -> None:
             # First of all: afterwards the log would not look empty any more.
-            self._run(self._check, time.time(), self.limit)
+            self._run(self._check, 1, self.limit)
             self._record(number, self.limit)
 
         self._guard(add)
 
-    def _record(self, number: int, most: int) -> None:
+    def _record(self, number: int, most: int) -> bool:
         number = min(number, most - self._used())
         # Somebody else may take the room meanwhile; then there is nothing left to keep free.
-        if number > 0:
-            self._storage.acquire_entry(self._key, self._whole, self._window, amount=number)
+        return number > 0 and bool(self._run(self._acquire, number, most))
 
     def _shared(self, what: str) -> str:
         return f"airflow_src_provider:{what}:{self._name}"
 
     def gate(self) -> float:
-        return max(0, int(self._guard(lambda: self._redis.pttl(self._shared("gate"))))) / 1000
+        left = int(self._guard(lambda: self._redis.pttl(self._shared("gate")))) / 1000
+        return left if 0.0 < left <= longest_gate(self._window) else 0.0
 
     def close_gate(self, seconds: float) -> None:
-        self._guard(lambda: self._redis.eval(_CLOSE_GATE, 1, self._shared("gate"), max(1, int(seconds * 1000))))
+        until, most = max(1, int(seconds * 1000)), int(longest_gate(self._window) * 1000)
+        self._guard(lambda: self._redis.eval(_CLOSE_GATE, 1, self._shared("gate"), until, most))
 
     def learn(self, number: int, seconds: float) -> None:
         self._guard(lambda: self._redis.set(self._shared("learned"), number, px=max(1, int(seconds * 1000))))
@@ -308,7 +348,7 @@ class RedisStore:
         return int(self._guard(self._used))
 
     def _used(self) -> int:
-        return int(self._storage.get_moving_window(self._key, self._whole, self._window)[1])
+        return self._running(self._whole)[2]
 
 
 def reserve_for_work(limit: int) -> int:
@@ -321,11 +361,17 @@ def held_back(limit: int) -> int:
     return limit - max(1, int(limit * FALLBACK_SHARE))
 
 
-def warn_lost(where: str, window: float) -> None:
+def longest_gate(window: float) -> float:
+    """Return the seconds beyond which a gate was not closed by any of us, and is taken for open."""
+    return 2 * window + MAX_GATE
+
+
+def warn_lost(where: str, window: float, why: str = "has lost what was on record") -> None:
     """Say that a log has lost its memory."""
     log.warning(
-        "The shared request budget (%s) has lost what was on record: only %.0f %% of the allowance is used for %.0f s.",
+        "The shared request budget (%s) %s: only %.0f %% of the allowance is used for %.0f s.",
         where,
+        why,
         FALLBACK_SHARE * 100,
         window,
     )

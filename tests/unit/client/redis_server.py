@@ -1,14 +1,16 @@
-"""A Redis or Valkey server of a test's own, which it may kill."""
+"""A Redis or Valkey server of a test's own, which it may kill, and a door in front of one."""
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 import socket
 import subprocess
+import threading
 import time
 from pathlib import Path
 
-from tests.needs import missing
+from tests.needs import REDIS, missing
 
 
 def find_server() -> str:
@@ -57,3 +59,51 @@ class RedisServer:
             self._process.kill()
             self._process.wait()
             self._process = None
+
+
+class Door:
+    """A port in front of the server that can be shut, jammed and opened again."""
+
+    def __init__(self) -> None:
+        self.target = REDIS
+        self._listener: socket.socket | None = None
+        self._pipes: list[socket.socket] = []
+        self.jammed = False
+        self.port = 0
+
+    @property
+    def url(self) -> str:
+        return f"redis://{REDIS[0]}:{self.port}/0"
+
+    def open(self) -> None:
+        self._listener = socket.create_server((REDIS[0], self.port))
+        self.port = self._listener.getsockname()[1]
+        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
+
+    def shut(self) -> None:
+        if self._listener:
+            self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+            self._listener = None
+        self.cut()
+
+    def cut(self) -> None:
+        for pipe in self._pipes:
+            with contextlib.suppress(OSError):
+                pipe.shutdown(socket.SHUT_RDWR)
+        self._pipes.clear()
+
+    def _accept(self, listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                client, _ = listener.accept()
+                server = socket.create_connection(self.target)
+                self._pipes += [client, server]
+                for pair in ((client, server), (server, client)):
+                    threading.Thread(target=self._pump, args=pair, daemon=True).start()
+
+    def _pump(self, source: socket.socket, target: socket.socket) -> None:
+        with contextlib.suppress(OSError), source, target:
+            while data := source.recv(65536):
+                if not self.jammed:
+                    target.sendall(data)

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-import socket
 import subprocess
 import sys
 import threading
 import time
 import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,9 +17,8 @@ from airflow_src_provider.client import stores
 from airflow_src_provider.client.budget import Budget, BudgetSettings
 from airflow_src_provider.client.stores import RedisStore, StoreDownError
 from airflow_src_provider.exceptions import BudgetWaitError
-from tests.needs import REDIS, redis_url
-
-HOST, PORT = REDIS
+from tests.needs import redis_url
+from tests.unit.client.redis_server import Door
 
 
 @pytest.fixture(scope="module")
@@ -28,56 +26,15 @@ def url() -> str:
     return redis_url()
 
 
+@pytest.fixture(autouse=True)
+def old_enough(monkeypatch: pytest.MonkeyPatch) -> None:
+    # The server may have been started just before the tests.
+    monkeypatch.setattr(RedisStore, "_look_at_age", lambda self: None)
+
+
 @pytest.fixture
 def name() -> str:
     return f"test-{uuid.uuid4().hex}"
-
-
-class Door:
-    """A port in front of the server that can be shut, jammed and opened again."""
-
-    def __init__(self) -> None:
-        self._listener: socket.socket | None = None
-        self._pipes: list[socket.socket] = []
-        self.jammed = False
-        self.port = 0
-
-    @property
-    def url(self) -> str:
-        return f"redis://{HOST}:{self.port}/0"
-
-    def open(self) -> None:
-        self._listener = socket.create_server((HOST, self.port))
-        self.port = self._listener.getsockname()[1]
-        threading.Thread(target=self._accept, args=(self._listener,), daemon=True).start()
-
-    def shut(self) -> None:
-        if self._listener:
-            self._listener.shutdown(socket.SHUT_RDWR)
-            self._listener.close()
-            self._listener = None
-        self.cut()
-
-    def cut(self) -> None:
-        for pipe in self._pipes:
-            with contextlib.suppress(OSError):
-                pipe.shutdown(socket.SHUT_RDWR)
-        self._pipes.clear()
-
-    def _accept(self, listener: socket.socket) -> None:
-        with contextlib.suppress(OSError):
-            while True:
-                client, _ = listener.accept()
-                server = socket.create_connection((HOST, PORT))
-                self._pipes += [client, server]
-                for pair in ((client, server), (server, client)):
-                    threading.Thread(target=self._pump, args=pair, daemon=True).start()
-
-    def _pump(self, source: socket.socket, target: socket.socket) -> None:
-        with contextlib.suppress(OSError), source, target:
-            while data := source.recv(65536):
-                if not self.jammed:
-                    target.sendall(data)
 
 
 @pytest.fixture
@@ -108,6 +65,33 @@ def test_the_gate_is_shared_and_only_ever_closes_for_longer(url: str, name: str)
     assert 0.2 < two.gate() <= 0.4
     time.sleep(0.42)
     assert one.gate() == 0.0
+
+
+@pytest.mark.parametrize("seconds", [10**9, None])
+def test_a_gate_that_nobody_can_have_closed_is_open(url: str, name: str, seconds: int | None) -> None:
+    store = RedisStore(url, name, 4, 60.0)
+    store.gate()
+    store._redis.set(store._shared("gate"), "1", ex=seconds)
+    assert store.gate() == 0.0
+    store.close_gate(60)
+    assert store.gate() == pytest.approx(60, abs=1)
+    store._redis.delete(store._shared("gate"))
+
+
+@pytest.mark.parametrize("step", [65.0, -65.0, 1e6])
+def test_a_host_whose_clock_is_wrong_counts_like_the_others(
+    url: str, name: str, monkeypatch: pytest.MonkeyPatch, step: float
+) -> None:
+    one, wrong = RedisStore(url, name, 5, 60.0), RedisStore(url, name, 5, 60.0)
+    assert [one.try_acquire() for _ in range(3)] == [0.0] * 3
+    real = time.time
+    with monkeypatch.context() as patch:
+        patch.setattr(time, "time", lambda: real() + step)
+        wrong.record(1)
+        assert [wrong.try_acquire(), wrong.used()] == [0.0, 5]
+        assert wrong.try_acquire() == pytest.approx(60, abs=1)
+    assert one.used() == 5
+    assert one.try_acquire() == pytest.approx(60, abs=1)
 
 
 def test_threads_of_one_process_share_a_store(url: str, name: str) -> None:
@@ -174,9 +158,9 @@ def test_a_server_that_hangs_is_given_up(door: Door, name: str, monkeypatch: pyt
 
 
 def test_the_budget_survives_a_server_that_goes_and_comes(
-    door: Door, name: str, caplog: pytest.LogCaptureFixture
+    door: Door, name: str, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
-    settings = BudgetSettings("https://api.example/", 20, 60.0, store=door.url)
+    settings = BudgetSettings("https://api.example/", 20, 60.0, store=door.url, directory=tmp_path)
     budget = Budget(settings, name)
     budget.acquire(timeout=0)
     door.shut()
@@ -192,8 +176,9 @@ def test_the_budget_survives_a_server_that_goes_and_comes(
     assert sum("cannot be used" in line for line in caplog.messages) == 1
 
 
-def test_the_address_with_its_password_is_in_no_message(caplog: pytest.LogCaptureFixture) -> None:
-    budget = Budget(BudgetSettings("https://api.example/", 20, 60.0, store="redis://u:planted-pw@127.0.0.1:1/0"), "t")
+def test_the_address_with_its_password_is_in_no_message(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    address = "redis://u:planted-pw@127.0.0.1:1/0"
+    budget = Budget(BudgetSettings("https://api.example/", 20, 60.0, store=address, directory=tmp_path), "t")
     budget.acquire(timeout=5)
     assert "cannot be used" in caplog.text
     assert "planted-pw" not in caplog.text + repr(budget)
@@ -246,8 +231,8 @@ def test_a_log_that_was_emptied_is_noticed_by_whoever_had_a_permit(
 ) -> None:
     one, two, fresh = (RedisStore(url, name, 40, 60.0) for _ in range(3))
     assert (one.try_acquire(), two.try_acquire()) == (0.0, 0.0)
-    time.sleep(stores.CLOCK_SKEW + 0.1)
-    one._redis.delete(one._storage.prefixed_key(one._key))
+    time.sleep(stores.CLOCK_STEP + 0.01)
+    one._redis.delete(one._key)
     assert fresh.try_acquire() == 0.0
     # Nine tenths are held back, whatever was sent before and since.
     assert (one.try_acquire(), two.try_acquire()) == (0.0, 0.0)
@@ -259,7 +244,7 @@ def test_a_log_that_was_emptied_is_noticed_by_whoever_had_a_permit(
 def test_an_emptied_log_is_noticed_before_anything_is_put_on_record(url: str, name: str) -> None:
     store = RedisStore(url, name, 40, 60.0)
     store.try_acquire()
-    store._redis.delete(store._storage.prefixed_key(store._key))
+    store._redis.delete(store._key)
     store.record(2)
     assert store.used() == 38
 
@@ -267,12 +252,11 @@ def test_an_emptied_log_is_noticed_before_anything_is_put_on_record(url: str, na
 def test_a_log_that_was_set_back_is_noticed_too(url: str, name: str) -> None:
     store = RedisStore(url, name, 40, 60.0)
     store.try_acquire()
-    key = store._storage.prefixed_key(store._key)
-    early = store._redis.dump(key)
-    time.sleep(stores.CLOCK_SKEW + 0.1)
+    early = store._redis.dump(store._key)
+    time.sleep(stores.CLOCK_STEP + 0.01)
     for _ in range(30):
         store.try_acquire()
-    store._redis.restore(key, 60_000, early, replace=True)
+    store._redis.restore(store._key, 60_000, early, replace=True)
     store.try_acquire()
     assert store.used() == 37
 
