@@ -48,7 +48,8 @@ class ApiSession:
     :param service_name: name of the service family in messages.
     :param headers: further headers of every request.
     :param connect_timeout: seconds to connect, default 10.
-    :param read_timeout: seconds to wait for data, default 30; calls may ask for more.
+    :param read_timeout: seconds to wait for data, default 30; calls may ask for more. A whole answer may take four
+        times that.
     :param verify: check certificates (default), or the path of a CA bundle.
     :param proxies: proxy by scheme; default: those of the environment.
     :param max_wait: seconds that one request may spend waiting for budget, queue, maintenance and retries; default 900.
