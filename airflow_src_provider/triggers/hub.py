@@ -2,12 +2,15 @@
 
 There is one hub for each event loop and connection. It lives while somebody waits. All waits of one kind are looked at
 together: whoever is due takes along everybody who will be due before long. How soon a wait is due follows from the
-interval it asked for, its age, and what the token's budget has left. Requests run in threads of the hub's own, never on
-the loop, and do not wait inside: a "not now" comes back here, and the next look comes later.
+interval it asked for, its age, and what the token's budget has left; when its time is over, there is one last look.
+Requests run in threads of the hub's own, never on the loop, and do not wait inside: a "not now" comes back here, and
+the next look comes later.
 
 What happens to an error depends on whom it concerns. One that may pass stays here. One that will not pass ends all
 waits of that kind, each with an event that says why, if it is about all of them (a refused token, say). When the
-service refuses to speak about some of the ids, the waits are looked at apart until it is clear whose they are.
+service refuses to speak about some of the ids, or fails again and again while it answers about others, the waits are
+looked at apart until it is clear whose they are. Who was refused ends; who got no answer is looked at alone from then
+on, until there is an answer or an hour has passed.
 """
 
 from __future__ import annotations
@@ -16,36 +19,39 @@ import asyncio
 import contextlib
 import contextvars
 import logging
+import random
 import time
-from collections.abc import Callable, Hashable, Mapping
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from airflow_src_provider.client.waiting import Progress, Wait, affordable, is_final, jitter, stretched
+from airflow_src_provider.client.waiting import Wait, affordable
 from airflow_src_provider.exceptions import (
     ApiError,
+    BadAnswerError,
     BadRequestError,
     BudgetWaitError,
     ConflictError,
+    ConnectionLostError,
     ForbiddenError,
     InvalidInputError,
     NotFoundError,
+    ServerError,
 )
+from airflow_src_provider.triggers.rounds import COALESCE, JOIN_WINDOW, LAST_LOOK, Round, Waiter, now, words
 
 log = logging.getLogger(__name__)
 
-JOIN_WINDOW = 0.25
-COALESCE = 0.05
-BACK_OFF_MAX = 8.0
-#: Part of its interval after which a wait is looked at together with one that is due.
-ALONG = 0.5
-#: Seconds for a last look, for a wait whose time ran out while no triggerer was there.
-LAST_LOOK = 10.0
 CLIENT_TRIES = 5
-#: Errors of a whole look that may be about a single id of it.
-REFUSALS = (BadRequestError, ConflictError, ForbiddenError, NotFoundError)
-#: Looks of one round that find out whom such an error concerns; what they leave open is for the next round.
+#: Errors of a whole look that may be about a single id of it, and will not pass.
+REFUSALS = (BadRequestError, ConflictError, ForbiddenError, InvalidInputError, NotFoundError)
+#: The same, but they may pass; so may an answer that nobody expected.
+SUSPICIOUS = (BadAnswerError, ConnectionLostError, ServerError)
+#: So many of these in a row, and it is worth looking whether the service answers about others.
+SUSPECT_AFTER = 3
+#: Looks of one round, and seconds, for finding out whom an error concerns; what they leave open is for the next round.
 MOST_APART = 64
+LONGEST_APART = 60.0
 
 _hubs: dict[asyncio.AbstractEventLoop, dict[Hashable, Hub]] = {}
 _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="airflow-src-provider-poll")
@@ -54,86 +60,8 @@ _threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="airflow-src-pro
 _epoch = time.time
 
 
-def _now() -> float:
-    return asyncio.get_running_loop().time()
-
-
-class _Waiter:
-    __slots__ = ("_context", "_since", "_tell", "_wish", "due", "future", "looked_at", "progress")
-
-    def __init__(self, wait: Wait, wish: float, future: asyncio.Future[dict[str, Any]], tell: Callable[[str], None]):
-        self.progress = Progress(wait)
-        self.future = future
-        self.due = self._since = _now()
-        self.looked_at = float("-inf")
-        self._wish = wish
-        self._tell = tell
-        # A line belongs into the log of the task that waits, which is chosen by its context.
-        self._context = contextvars.copy_context()
-
-    @property
-    def period(self) -> float:
-        return stretched(self._wish, _now() - self._since)
-
-    def take(self, found: Mapping[str, Any]) -> None:
-        try:
-            if line := self.progress.update(found):
-                self._context.run(self._tell, line)
-        except Exception as error:
-            # Nobody else's wait may end because this one's answer was not understood.
-            log.exception("Judging %s failed", self.progress.wait.kind)
-            self.fail(error)
-        else:
-            if not self.progress.pending:
-                self.finish(self.progress.event())
-
-    def fail(self, error: Exception) -> None:
-        self.finish(self.progress.event("error", f"{type(error).__name__}: {error}"))
-
-    def finish(self, event: dict[str, Any]) -> None:
-        if not self.future.done():
-            self.future.set_result(event)
-
-
-class _Round:
-    """The waits of one kind and when they are looked at."""
-
-    def __init__(self) -> None:
-        self.waiters: list[_Waiter] = []
-        self.answered_at = _now()
-        self.not_before = float("-inf")
-        self.failures = 0
-
-    def join(self, waiter: _Waiter) -> None:
-        # A wait may be long over when its triggerer comes back: look soon, together with all that join now.
-        first = not self.waiters
-        if first:
-            self.answered_at = _now()
-        waiter.due += min(JOIN_WINDOW, waiter.period) if first else waiter.period * jitter()
-        self.waiters.append(waiter)
-
-    def due(self) -> float:
-        return max(self.not_before, min(waiter.due for waiter in self.waiters))
-
-    def begin_look(self) -> list[_Waiter]:
-        """Return the waits to look at now: those that are due, and those that will be before long."""
-        now = _now()
-        return [w for w in self.waiters if w.due <= now + COALESCE or w.looked_at + ALONG * w.period <= now]
-
-    def end_look(self, waiters: list[_Waiter], floor: float) -> None:
-        now, factor = _now(), jitter()
-        self.failures = 0
-        self.answered_at = now
-        self.not_before = now + floor * factor
-        for waiter in waiters:
-            waiter.looked_at = now
-            waiter.due = now + waiter.period * factor
-
-    def back_off(self, least: float, exactly: bool = False) -> None:
-        self.failures += 1
-        usual = min((waiter.period for waiter in self.waiters), default=0.0)
-        pause = least if exactly else max(least, usual * min(BACK_OFF_MAX, 2.0**self.failures) * jitter())
-        self.not_before = _now() + pause
+def suspicious(error: Exception) -> bool:
+    return isinstance(error, SUSPICIOUS) or not isinstance(error, ApiError)
 
 
 class Hub:
@@ -146,7 +74,7 @@ class Hub:
         self._make_client = make_client
         self._on_idle = on_idle
         self._client: Any = None
-        self._rounds: dict[type[Wait], _Round] = {}
+        self._rounds: dict[type[Wait], Round] = {}
         self._joined = asyncio.Event()
         self._poller: asyncio.Task[None] | None = None
 
@@ -158,8 +86,8 @@ class Hub:
         :param make_client: builds the client, should the hub not exist yet.
         """
         # A loop that was closed under its waiters, as dag.test() does, has left its hubs behind.
-        for loop in [loop for loop in _hubs if loop.is_closed()]:
-            del _hubs[loop]
+        for loop in [loop for loop in list(_hubs) if loop.is_closed()]:
+            _hubs.pop(loop, None)
         loop = asyncio.get_running_loop()
         hubs = _hubs.setdefault(loop, {})
         if key not in hubs:
@@ -175,25 +103,24 @@ class Hub:
     async def wait(
         self, wait: Wait, *, interval: float, deadline: float, tell: Callable[[str], None] = log.info
     ) -> dict[str, Any]:
-        """Wait until everything in ``wait`` is finished, or the deadline has passed.
+        """Wait until everything in ``wait`` is finished, or a look after the deadline has shown that it is not.
 
         :param interval: seconds between looks that this waiter would like.
-        :param deadline: moment (epoch seconds) at which to stop.
+        :param deadline: moment (epoch seconds) at which to stop; the last look may come some seconds later.
         :param tell: receives one line whenever something has changed.
         :return: the event of :meth:`~airflow_src_provider.client.waiting.Progress.event`.
         """
         loop = asyncio.get_running_loop()
         future: asyncio.Future[dict[str, Any]] = loop.create_future()
-        waiter = _Waiter(wait, interval, future, tell)
-        round_ = self._rounds.setdefault(type(wait), _Round())
+        waiter = Waiter(wait, interval, deadline - _epoch(), future, tell)
+        round_ = self._rounds.setdefault(type(wait), Round())
         round_.join(waiter)
         self._joined.set()
         if self._poller is None or self._poller.done():
             # An empty context: otherwise the poller's lines would go to the log of the first task that waits here.
             self._poller = asyncio.create_task(self._run(), context=contextvars.Context())
-        left = deadline - _epoch()
         try:
-            return await asyncio.wait_for(asyncio.shield(future), left if left > 0 else LAST_LOOK)
+            return await asyncio.wait_for(future, waiter.last - now() + LAST_LOOK)
         except TimeoutError:
             return waiter.progress.event("timeout")
         finally:
@@ -210,12 +137,12 @@ class Hub:
             while active := [(kind, r) for kind, r in self._rounds.items() if r.waiters]:
                 self._joined.clear()
                 for kind, round_ in active:
-                    if round_.waiters and round_.due() <= _now() + COALESCE:
+                    if round_.waiters and round_.due() <= now() + COALESCE:
                         await self._look(kind, round_)
                 upcoming = [round_.due() for _, round_ in active if round_.waiters]
                 if upcoming:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._joined.wait(), max(COALESCE, min(upcoming) - _now()))
+                        await asyncio.wait_for(self._joined.wait(), max(COALESCE, min(upcoming) - now()))
                         await asyncio.sleep(JOIN_WINDOW)
         except Exception as error:
             log.exception("The poller failed")
@@ -223,78 +150,129 @@ class Hub:
                 for waiter in round_.waiters:
                     waiter.fail(error)
 
-    async def _look(self, kind: type[Wait], round_: _Round) -> None:
-        waiters = round_.begin_look()
+    async def _look(self, kind: type[Wait], round_: Round) -> None:
+        together, alone = round_.begin_look()
         try:
             try:
-                floor = await self._look_at(kind, waiters)
-            except REFUSALS as error:
-                floor = await self._look_apart(kind, waiters, error)
-        except ApiError as error:
-            self._failed(kind, round_, error)
+                await self._look_at(kind, round_, together)
+            except Exception as error:
+                if self._client is None or not await self._concerns_some(kind, round_, together, error):
+                    raise
+                await self._look_apart(kind, round_, together, error)
+                round_.leave_open(together)
+            else:
+                if together and round_.failures:
+                    log.info("%s: answers again after %d failures.", kind.kind, round_.failures)
+                    round_.failures = 0
+            await self._look_alone(kind, round_, alone)
         except Exception as error:
-            if self._client is None and not isinstance(error, InvalidInputError) and round_.failures < CLIENT_TRIES:
-                # Whoever keeps the connections may be away for a moment.
-                log.warning("The connection cannot be read now, %d waits go on: %s", len(round_.waiters), error)
-                round_.back_off(0.0)
-                return
-            log.exception("Looking at %d %s failed", len(waiters), kind.kind)
-            for waiter in list(round_.waiters):
-                waiter.fail(error)
-        else:
-            if round_.failures:
-                log.info("%s: answers again after %d failures.", kind.kind, round_.failures)
-            round_.end_look(waiters, floor)
+            self._failed(kind, round_, round_.unanswered([*together, *alone]), error)
 
-    async def _look_at(self, kind: type[Wait], waiters: list[_Waiter]) -> float:
-        """Look once for these waits; return the seconds for which the budget asks to be left alone."""
+    async def _look_at(self, kind: type[Wait], round_: Round, waiters: Sequence[Waiter]) -> None:
+        """Look once for these waits, as far as they are still there."""
+        waiters = [w for w in waiters if not w.future.done()]
+        if not waiters:
+            return
         ids = list(dict.fromkeys(i for w in waiters for i in w.progress.pending))
-        found, floor = await asyncio.get_running_loop().run_in_executor(_threads, self._ask, kind, ids)
+        began = now()
+        found, floor = await asyncio.get_running_loop().run_in_executor(_threads, self._ask, kind, round_, ids)
+        round_.answered(waiters, floor)
         for waiter in waiters:
-            waiter.take(found)
-        return floor
+            waiter.take(found, last=waiter.deadline <= began)
 
-    async def _look_apart(self, kind: type[Wait], waiters: list[_Waiter], error: ApiError) -> float:
-        """Find out whose ids the service refuses, by halves: only those waits end."""
+    async def _concerns_some(
+        self, kind: type[Wait], round_: Round, waiters: Sequence[Waiter], error: Exception
+    ) -> bool:
+        """Tell whether an error may be about some of these waits only; an outage is about all."""
+        if isinstance(error, REFUSALS):
+            return True
+        if not suspicious(error) or round_.failures + 1 < SUSPECT_AFTER or len(waiters) < 2:
+            return False
+        # Whoever was answered last, and any other.
+        first, *others = sorted(random.sample(waiters, len(waiters)), key=lambda w: -w.looked_at)
+        for waiter in (first, random.choice(others)):
+            try:
+                await self._look_at(kind, round_, [waiter])
+            except Exception as again:
+                if isinstance(again, REFUSALS):
+                    return True
+                if not suspicious(again):
+                    raise
+            if not round_.unanswered([waiter]):
+                return True
+        return False
+
+    async def _look_apart(self, kind: type[Wait], round_: Round, waiters: Sequence[Waiter], error: Exception) -> None:
+        """Find out by halves whom an error concerns: who is refused ends, who gets no answer is looked at alone."""
         log.warning(
-            "%s: a look at %d waits is refused, finding out whom it concerns: %s", kind.kind, len(waiters), error
+            "%s: no answer about %d waits together, finding out whom it concerns: %s", kind.kind, len(waiters), error
         )
-        refused = [(waiters, error)]
-        floor, looks = 0.0, 0
-        while refused and looks < MOST_APART:
-            part, error = refused.pop()
+        refusals_only = isinstance(error, REFUSALS) and round_.failures + 1 < SUSPECT_AFTER
+        # In a new order each time: what is left open is not always the same.
+        parts = [(random.sample(waiters, len(waiters)), error)]
+        until, looks, singles = now() + LONGEST_APART, 0, 0
+        while parts and looks < MOST_APART and (not singles or now() < until):
+            part, error = parts.pop()
             if len(part) == 1:
-                part[0].finish(part[0].progress.event("error", str(error)))
+                singles += 1
+                self._found(part[0], error)
                 continue
             middle = len(part) // 2
             for half in (part[:middle], part[middle:]):
                 looks += 1
                 try:
-                    floor += await self._look_at(kind, half)
-                except REFUSALS as again:
-                    refused.append((half, again))
-        return floor
+                    await self._look_at(kind, round_, half)
+                except Exception as again:
+                    if not isinstance(again, REFUSALS) and (refusals_only or not suspicious(again)):
+                        raise
+                    parts.append((half, again))
 
-    def _ask(self, kind: type[Wait], ids: list[str]) -> tuple[Mapping[str, Any], float]:
+    async def _look_alone(self, kind: type[Wait], round_: Round, waiters: Sequence[Waiter]) -> None:
+        for waiter in waiters:
+            try:
+                await self._look_at(kind, round_, [waiter])
+            except Exception as error:
+                if not isinstance(error, REFUSALS) and not suspicious(error):
+                    raise
+                self._found(waiter, error)
+
+    def _found(self, waiter: Waiter, error: Exception) -> None:
+        if isinstance(error, REFUSALS):
+            waiter.fail(error)
+        else:
+            waiter.miss_alone(error)
+
+    def _ask(self, kind: type[Wait], round_: Round, ids: list[str]) -> tuple[Mapping[str, Any], float]:
         if self._client is None:
             self._client = self._make_client()
         session = self._client.session
         before = session.calls
-        found = kind.look(self._client, ids)
-        return found, affordable(session, session.calls - before)
+        try:
+            found = kind.look(self._client, ids)
+        finally:
+            round_.calls += session.calls - before
+        return found, affordable(session, round_.calls)
 
-    def _failed(self, kind: type[Wait], round_: _Round, error: ApiError) -> None:
-        if is_final(error, _now() - round_.answered_at):
-            for waiter in list(round_.waiters):
-                waiter.finish(waiter.progress.event("error", str(error)))
+    def _failed(self, kind: type[Wait], round_: Round, waiters: Sequence[Waiter], error: Exception) -> None:
+        if isinstance(error, ApiError):
+            final = not error.retryable
+        else:
+            # Whoever keeps the connections may be away for a moment.
+            final = self._client is None and (isinstance(error, InvalidInputError) or round_.failures >= CLIENT_TRIES)
+        if final:
+            for waiter in round_.waiters:
+                waiter.fail(error)
             return
+        for waiter in waiters:
+            waiter.miss(error)
         # The budget knows when the next request may go; whoever comes much later finds it used up again.
-        round_.back_off(error.retry_after or 0.0, exactly=isinstance(error, BudgetWaitError))
+        round_.back_off(getattr(error, "retry_after", None) or 0.0, exactly=isinstance(error, BudgetWaitError))
         log.log(
             logging.WARNING if round_.failures == 1 else logging.DEBUG,
             "%s: no answer, %d waits go on, next look in %.0f s: %s",
             kind.kind,
             len(round_.waiters),
-            round_.not_before - _now(),
-            error,
+            round_.not_before - now(),
+            words(error),
+            exc_info=None if isinstance(error, ApiError) else error,
         )

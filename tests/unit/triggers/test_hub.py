@@ -8,6 +8,7 @@ import gc
 import itertools
 import json
 import logging
+import random
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
@@ -73,6 +74,7 @@ def virtual_time(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     monkeypatch.setattr(hub_module, "_threads", InlineExecutor())
     monkeypatch.setattr(hub_module, "_epoch", lambda: asyncio.get_running_loop().time())
     monkeypatch.setattr("airflow_src_provider.client.waiting.random.uniform", lambda a, b: (a + b) / 2)
+    random.seed(0)
     hub_module._hubs.clear()
     yield
     assert not hub_module._hubs, "a hub outlived its last waiter"
@@ -178,7 +180,7 @@ def test_what_will_not_pass_ends_all_waits_of_the_kind() -> None:
 
 def test_a_mistake_of_ours_is_an_event_too() -> None:
     service = Service({"a": 0})
-    service.errors = [KeyError("surprise")]
+    service.errors = [KeyError("surprise")] * 100
 
     async def main() -> dict[str, Any]:
         return await hub(service).wait(JobWait(["a"]), interval=10, deadline=FOREVER)
