@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 
 from airflow_src_provider.client.seven_bridges import paging, states
 from airflow_src_provider.client.seven_bridges.base import Json, JsonList
-from airflow_src_provider.client.seven_bridges.bulk import known
+from airflow_src_provider.client.seven_bridges.bulk import BulkItem, known
 from airflow_src_provider.client.seven_bridges.files import is_folder
 from airflow_src_provider.client.seven_bridges.waits import files_in, output_files
 from airflow_src_provider.exceptions import NotFoundError, OutcomeUnknownError
@@ -32,6 +32,8 @@ BODY_FIELDS = (
     "use_interruptible_instances",
     "output_location",
 )
+#: Code of an answer about a task that does not exist.
+NO_TASK = 7002
 #: What tells which jobs were started since a moment.
 SINCE_FIELDS = ("id", "source", "destination", "started_on", "state")
 RERUN_FIELDS = ("status", "batch", "execution_status", "outputs")
@@ -282,14 +284,15 @@ def rerun_bodies(client: SevenBridgesClient, task_ids: Sequence[str]) -> tuple[l
     failed ones.
 
     :return: bodies for ``tasks.create``; and ``task_ids``, ``output_file_ids`` of what has completed, ``failed`` (ids
-        of what runs again), ``unfinished`` and ``missing`` (ids about which the service said nothing).
+        of what runs again), ``unfinished``, ``gone`` (ids of tasks that do not exist) and ``missing`` (ids about which
+        the service said nothing else).
     """
-    done: Json = {"task_ids": [], "output_file_ids": [], "failed": [], "unfinished": [], "missing": []}
+    done: Json = {"task_ids": [], "output_file_ids": [], "failed": [], "unfinished": [], "missing": [], "gone": []}
     bodies: list[Json] = []
     for item in known(client.tasks.get_many(task_ids, fields=("id", *BODY_FIELDS, *RERUN_FIELDS))):
         task = item.resource
         if task is None:
-            done["missing"].append(item.sent)
+            done["gone" if is_gone(item) else "missing"].append(item.sent)
             continue
         members = [task]
         if task.get("batch"):
@@ -314,6 +317,11 @@ def rerun_bodies(client: SevenBridgesClient, task_ids: Sequence[str]) -> tuple[l
             done["missing"] += [child.sent for child in children if child.resource is None]
             bodies += _batch_bodies(task, [child.resource for child in children if child.resource])
     return bodies, done
+
+
+def is_gone(item: BulkItem) -> bool:
+    """Tell whether the service says that a task does not exist."""
+    return item.error is not None and (item.error.status == 404 or item.error.code == NO_TASK)
 
 
 def _body(task: Json) -> Json:

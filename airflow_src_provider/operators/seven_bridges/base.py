@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,10 @@ if TYPE_CHECKING:
 
 #: Items of a plan in one record.
 PLANNED = 100
+#: Characters of results that may travel through a deferral although the memory could have them.
+SMALL = 4000
+#: Seconds that a retry without any memory looks back at most; no memory is kept for longer, unless set otherwise.
+LOOK_BACK = 30 * 86400.0
 
 
 class SevenBridgesOperator(SevenBridgesTask, RemoteOperator):
@@ -41,6 +46,7 @@ class SevenBridgesOperator(SevenBridgesTask, RemoteOperator):
     operator_extra_links = (SevenBridgesLink(),)
     ui_color = "#e3eefa"
     portal_url: str = ""
+    _ledger: Ledger | None = None
 
     def __init__(
         self, *, on_item_failure: str | float = "fail", seven_bridges_conn_id: str = CONN_ID, **kwargs: Any
@@ -51,13 +57,21 @@ class SevenBridgesOperator(SevenBridgesTask, RemoteOperator):
 
     def ledger(self, context: Context) -> Ledger:
         """Return the memory of this task run."""
-        return Ledger(context, self.durable)
+        self._ledger = Ledger(context, self.durable)
+        return self._ledger
 
-    def begun(self, ledger: Ledger) -> float:
-        """Return when this task run first was about to act, epoch seconds."""
+    def begun(self, ledger: Ledger, context: Context | None = None) -> float:
+        """Return when this task run first was about to act, epoch seconds.
+
+        :param context: given where a retry without memory is to look back as far as the beginning of the DAG run. Only
+            for what carries a mark: another task of the same run may have done what looks alike.
+        """
         begun = ledger.get("begun")
         if begun is None:
             begun = time.time()
+            if context is not None and ledger.may_have_acted:
+                start = getattr(context.get("dag_run"), "start_date", None)
+                begun = min(begun, max(begun - LOOK_BACK, start.timestamp() if start else 0.0))
             ledger.put("begun", begun)
         return float(begun)
 
@@ -75,15 +89,32 @@ class SevenBridgesOperator(SevenBridgesTask, RemoteOperator):
 
         :param places: by name of the list: the key under which the memory has it, and the length of its parts.
         """
-        days = conf.getint("state_store", "default_retention_days", fallback=30)
-        if ledger.keeps and (days == 0 or self.timeout < days * 86400.0):
+        if self._outlives_a_wait(ledger):
             long = {name: place for name, place in places.items() if len(carry[name]) > place[1]}
             carry["kept"] = {name: [key, -(-len(carry[name]) // length)] for name, (key, length) in long.items()}
         return carry
 
+    @staticmethod
+    def put_list(ledger: Ledger, key: str, rows: Sequence[Any], length: int) -> int:
+        """Record a list in parts, because a record is not meant to be large; return how many parts it has."""
+        starts = range(0, len(rows), length)
+        for number, start in enumerate(starts):
+            ledger.put(f"{key}.{number}", list(rows[start : start + length]))
+        return len(starts)
+
+    def _outlives_a_wait(self, ledger: Ledger) -> bool:
+        days = conf.getint("state_store", "default_retention_days", fallback=30)
+        return ledger.keeps and (days == 0 or self.timeout < days * 86400.0)
+
     def packed(self, carry: dict[str, Any]) -> dict[str, Any]:
         """Return the carry for a deferral, without what the memory has."""
-        return {name: value for name, value in super().packed(carry).items() if name not in carry.get("kept", ())}
+        carry = super().packed(carry)
+        finished, ledger = carry.get("finished"), self._ledger
+        if ledger and self._outlives_a_wait(ledger) and len(json.dumps(finished)) > SMALL:
+            # What was finished at the look before the deferral.
+            rows = [[outcome, id_, told] for outcome, known in finished.items() for id_, told in known.items()]
+            carry = {**carry, "finished": {}, "finished_parts": self.put_list(ledger, "finished", rows, PLANNED)}
+        return {name: value for name, value in carry.items() if name not in carry.get("kept", ())}
 
     def execute_complete(self, context: Context, event: Any, carry: dict[str, Any]) -> Any:
         """Resume after the wait."""
@@ -91,6 +122,11 @@ class SevenBridgesOperator(SevenBridgesTask, RemoteOperator):
         for name, (key, parts) in carry.get("kept", {}).items():
             if name not in carry:
                 carry[name] = ledger.whole(key, parts)
+        finished: dict[str, dict[str, Any]] = {}
+        for outcome, id_, told in ledger.whole("finished", carry.pop("finished_parts", 0)):
+            finished.setdefault(outcome, {})[id_] = told
+        for outcome, known in finished.items():
+            event[outcome] = {**known, **(event.get(outcome) or {})}
         return super().execute_complete(context, event, carry)
 
     def show(self, project: str | None, task_id: str | None = None) -> None:

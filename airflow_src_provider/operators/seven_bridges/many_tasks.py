@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
 MAX_RUNNING = 50
 BODIES_PER_RECORD = 20
+WORK_PER_RECORD = 50
 TASK_KEYS = ("name", "inputs", "app", "description", "execution_settings", "output_location")
 SETTINGS = ("execution_settings", "use_interruptible_instances", "output_location")
 
@@ -71,6 +72,7 @@ class SevenBridgesSubmitTasksOperator(TaskStarter):
         "execution_settings",
         "output_location",
     )
+    first_group = "names"
 
     def __init__(
         self,
@@ -123,61 +125,59 @@ class SevenBridgesSubmitTasksOperator(TaskStarter):
 
     def submit(self, context: Context) -> dict[str, Any]:
         """Start the first tasks, or go on where an earlier try ended."""
-        ledger = self.ledger(context)
-        self._begun = self.begun(ledger)
-        older = ledger.older("names")
-        self.abort_older([task for n in range(older or 0) if (task := ledger.older(f"task.{n}"))])
+        ledger = self.begin(context)
         bodies = self._bodies(context, ledger)
-        names = [body["name"] for body in bodies]
-        ledger.put("names", len(names))
-        known = {n: task for n in range(len(names)) if (task := ledger.get(f"task.{n}"))}
+        ledger.put(self.first_group, len(bodies))
+        work: list[dict[str, Any]] = [{"name": body["name"]} for body in bodies]
+        known = {number: task for number in range(len(bodies)) if (task := ledger.get(f"task.{number}"))}
         gone = set().union(*self.look_back(list(known.values())))
         if gone:
             ledger.put("ended", [*(ledger.get("ended") or []), *gone])
-        for number in [n for n, task in known.items() if task in gone]:
-            ledger.put(f"task.{number}", None)
-            del known[number]
-        self.log.info("%d tasks, %d of them started before", len(names), len(known))
+        for number, task in known.items():
+            if task in gone:
+                ledger.put(f"task.{number}", None)
+            else:
+                work[number]["task"] = task
+        self.log.info("%d tasks, %d of them started before", len(work), len(known) - len(gone))
         self.show(self.project)
-        carry = {"names": names, "tasks": {str(n): task for n, task in known.items()}, "results": {}, "failed": {}}
+        carry = {"work": work}
         self._fill(ledger, carry, bodies)
-        return carry
+        return self.kept(ledger, carry, work=("work", WORK_PER_RECORD))
+
+    def packed(self, carry: dict[str, Any]) -> dict[str, Any]:
+        """Return the carry for a deferral; what became of the tasks so far is put where it can be found again."""
+        if self._ledger and "work" in carry.get("kept", ()):
+            self.put_list(self._ledger, "work", carry["work"], WORK_PER_RECORD)
+        return super().packed(carry)
 
     def _fill(self, ledger: Ledger, carry: dict[str, Any], bodies: Sequence[Mapping[str, Any]]) -> None:
         """Start tasks until as many run as may."""
         ended = [*(ledger.get("ended") or [])]
         self.end_with(*self._running(carry))
         running = len(self._started)
-        for number, body in enumerate(bodies):
+        for number, (one, body) in enumerate(zip(carry["work"], bodies, strict=True)):
             if running >= self.max_running:
                 break
-            if str(number) in carry["tasks"] or body["name"] in carry["failed"]:
+            if "task" in one or "failed" in one:
                 continue
             try:
-                carry["tasks"][str(number)] = self.start(ledger, str(number), body, ended)
+                one["task"] = self.start(ledger, str(number), body, ended)
                 running += 1
             except RemoteWorkError as error:
-                carry["failed"][body["name"]] = str(error)
+                one["failed"] = str(error)
             except ApiError as error:
                 if error.retryable or not error.outcome_known or isinstance(error, TokenRejectedError):
                     raise
-                carry["failed"][body["name"]] = str(error)
+                one["failed"] = str(error)
 
     @staticmethod
     def _running(carry: Mapping[str, Any]) -> list[str]:
-        names = carry["names"]
-        return [
-            task
-            for number, task in carry["tasks"].items()
-            if task not in carry["results"] and names[int(number)] not in carry["failed"]
-        ]
+        return [one["task"] for one in carry["work"] if "task" in one and not {"files", "failed"} & set(one)]
 
     @staticmethod
     def _more(carry: Mapping[str, Any]) -> bool:
         """Tell whether there are tasks that were neither started nor refused."""
-        names = carry["names"]
-        # A task that was started and failed is in both.
-        return len({names[int(number)] for number in carry["tasks"]} | set(carry["failed"])) < len(names)
+        return any("task" not in one and "failed" not in one for one in carry["work"])
 
     def _bodies(self, context: Context, ledger: Ledger) -> list[dict[str, Any]]:
         """Return all tasks; what their files are is looked up once."""
@@ -259,11 +259,12 @@ class SevenBridgesSubmitTasksOperator(TaskStarter):
 
     def finish(self, context: Context, carry: dict[str, Any], event: dict[str, Any] | None) -> Any:
         """Start more tasks, or report."""
-        names = carry["names"]
         if event is not None:
-            by_task = {task: names[int(number)] for number, task in carry["tasks"].items()}
-            carry["results"] |= {task: result["outputs"] for task, result in event["results"].items()}
-            carry["failed"] |= {by_task[task]: reason for task, reason in event["failed"].items()}
+            for one in carry["work"]:
+                if (task := one.get("task")) in event["results"]:
+                    one["files"] = event["results"][task]["outputs"]
+                elif task in event["failed"]:
+                    one["failed"] = event["failed"][task]
             if self._more(carry):
                 ledger = self.ledger(context)
                 self._begun = self.begun(ledger)
@@ -273,23 +274,24 @@ class SevenBridgesSubmitTasksOperator(TaskStarter):
         return self._report(context, carry, waited=event is not None)
 
     def _report(self, context: Context, carry: dict[str, Any], *, waited: bool) -> Any:
-        names, failures = carry["names"], carry["failed"]
+        work: list[dict[str, Any]] = carry["work"]
+        failures = {one["name"]: one["failed"] for one in work if "failed" in one}
+        completed = [one for one in work if "files" in one]
+        started = {one["name"]: one["task"] for one in work if "task" in one}
         ledger = self.ledger(context)
-        lost = [number for number in carry["tasks"] if names[int(number)] in failures]
-        ledger.put("ended", [*(ledger.get("ended") or []), *(carry["tasks"][number] for number in lost)])
+        lost = [number for number, one in enumerate(work) if "failed" in one and "task" in one]
+        ledger.put("ended", [*(ledger.get("ended") or []), *(work[number]["task"] for number in lost)])
         for number in lost:
             ledger.put(f"task.{number}", None)
-        outputs = [file for files in carry["results"].values() for file in files]
-        started = {names[int(number)]: task for number, task in carry["tasks"].items()}
         summary = {
-            "task_ids": list(carry["results"]),
+            "task_ids": [one["task"] for one in completed],
             "by_name": started,
             "status": "FAILED" if failures else "COMPLETED" if waited or not started else "RUNNING",
-            "output_file_ids": list(dict.fromkeys(outputs)),
-            "completed": len(carry["results"]),
+            "output_file_ids": list(dict.fromkeys(file for one in completed for file in one["files"])),
+            "completed": len(completed),
             "api_calls": self.api_calls(carry),
         }
-        return self.settle(context, summary, failures, len(names))
+        return self.settle(context, summary, failures, len(work))
 
 
 def _check_file_inputs(value: Any, parameter: str) -> None:

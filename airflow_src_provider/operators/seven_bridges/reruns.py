@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_src_provider.checks import Checks
 from airflow_src_provider.exceptions import RemoteWorkError
 from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator
-from airflow_src_provider.operators.seven_bridges.starting import AT_REST, TaskStarter, status_of
-from airflow_src_provider.seven_bridges import TRIGGERS, read_tasks, task_report, unfinished
+from airflow_src_provider.operators.seven_bridges.starting import AT_REST, DONE, TaskStarter, status_of
+from airflow_src_provider.seven_bridges import TRIGGERS, read_tasks, task_report
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -35,6 +35,8 @@ class SevenBridgesRerunFailedTasksOperator(TaskStarter):
     """
 
     template_fields: Sequence[str] = (*TaskStarter.template_fields, "tasks", "max_failed")
+    first_group = "again0"
+    first_prefix = "again0."
 
     def __init__(self, *, tasks: Any, max_failed: int | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
@@ -52,25 +54,26 @@ class SevenBridgesRerunFailedTasksOperator(TaskStarter):
         """Start what failed, once."""
         from airflow_src_provider.client.seven_bridges.finders import rerun_bodies
 
-        ledger = self.ledger(context)
-        self._begun = self.begun(ledger)
+        ledger = self.begin(context)
         left = ledger.get("left")
         if left:
-            return {**self.start_left(ledger, left), "rerun": left["rerun"]}
+            return {**self.start_left(ledger, left), "rerun": ledger.get("rerun")}
         # Looking again is cheap, and what an earlier try started does not change what it finds.
         bodies, done = rerun_bodies(self.client, read_tasks(self.tasks))
-        if done["unfinished"] or done["missing"]:
-            lists = f"unfinished: {done['unfinished'][:5]}, without an answer: {done['missing'][:5]}"
+        missing = [*done["gone"], *done["missing"]]
+        if done["unfinished"] or missing:
+            lists = f"unfinished: {done['unfinished'][:5]}, without an answer: {missing[:5]}"
             raise RemoteWorkError(f"only tasks that have ended can be run again; {lists}")
         if self.max_failed is not None and len(done["failed"]) > self.max_failed:
             raise RemoteWorkError(f"{len(done['failed'])} tasks failed; more than {self.max_failed} are not run again")
         self.log.info("%d tasks failed, %d completed", len(done["failed"]), len(done["task_ids"]))
-        started = [self.start(ledger, f"again0.{number}", body) for number, body in enumerate(bodies)]
-        if bodies:
-            self.show(str(bodies[0]["project"]), started[0])
-        done_ids = {key: done[key] for key in ("task_ids", "output_file_ids")}
-        aborted = self.aborted_before(ledger, started)
-        return {"tasks": started, "done": done_ids, "rerun": len(done["failed"]), "aborted": aborted}
+        ledger.put("rerun", len(done["failed"]))
+        tasks = self.start_group(ledger, self.first_group, lambda: bodies) if bodies else []
+        if tasks:
+            self.show(str(bodies[0]["project"]), tasks[0])
+        carry = {"tasks": tasks, "rerun": len(done["failed"]), "aborted": self._aborted}
+        carry |= {key: ledger.plan(f"done.{key}.0", lambda key=key: list(done[key])) for key in DONE}  # type: ignore[misc]
+        return self.with_done(ledger, carry, 0)
 
     def waits_for(self, carry: dict[str, Any]) -> Wait | None:
         """Return the new tasks."""
@@ -80,15 +83,15 @@ class SevenBridgesRerunFailedTasksOperator(TaskStarter):
 
     def finish(self, context: Context, carry: dict[str, Any], event: dict[str, Any] | None) -> Any:
         """Report."""
-        done, tasks = carry["done"], carry["tasks"]
+        tasks = carry["tasks"]
         told, failures, _ = task_report(event or {"results": {}, "failed": {}})
         if event is None and tasks:
             told["status"] = "RUNNING"
-        for key in ("task_ids", "output_file_ids"):
-            told[key] = [*done[key], *told[key]]
+        for key in DONE:
+            told[key] = [*carry[key], *told[key]]
         told["completed"] = len(told["task_ids"])
         if failures and event:
-            self.leave(self.ledger(context), unfinished(tasks, event), told, rerun=carry["rerun"])
+            self.leave(self.ledger(context), tasks, event, told)
             if carry.get("aborted"):
                 return self.go_on(context, self.start_anew(context, carry))
         summary = {

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 from airflow_src_provider.checks import Checks, json_or_none, text_or_none
 from airflow_src_provider.exceptions import InvalidInputError, InvalidInputsError
 from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator
-from airflow_src_provider.operators.seven_bridges.starting import TaskStarter
-from airflow_src_provider.seven_bridges import task_report, unfinished
+from airflow_src_provider.operators.seven_bridges.starting import DONE, TaskStarter
+from airflow_src_provider.seven_bridges import task_report
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -126,30 +126,13 @@ class SevenBridgesSubmitTaskOperator(TaskStarter):
 
     def submit(self, context: Context) -> dict[str, Any]:
         """Start the task or batches, once; on a retry after children failed, only those."""
-        ledger = self.ledger(context)
-        self._begun = self.begun(ledger)
-        self.abort_older([t for n in range(ledger.older("parts") or 0) if (t := ledger.older(f"task.{n}"))])
+        ledger = self.begin(context)
         left = ledger.get("left")
         if left:
             return self.start_left(ledger, left)
-        parts = ledger.get("parts") or 0
-        known = [ledger.get(f"task.{number}") for number in range(parts)]
-        gone, aborted = self.look_back([task for task in known if task])
-        if self.batch_by is None:
-            # Of a batch, some children may have completed.
-            gone, aborted = gone | aborted, set()
-        ended = [*(ledger.get("ended") or []), *gone]
-        if gone:
-            ledger.put("ended", ended)
-        for number, task in enumerate(known):
-            if task in gone:
-                ledger.put(f"task.{number}", None)
-        if not parts or gone or None in known:
-            bodies = self._bodies(context)
-            ledger.put("parts", len(bodies))
-            known = [self.start(ledger, str(number), body, ended) for number, body in enumerate(bodies)]
-        self.show(self.project, known[0])
-        return {"tasks": known, "aborted": bool(aborted)}
+        tasks = self.start_group(ledger, self.first_group, lambda: self._bodies(context), restart=self.batch_by is None)
+        self.show(self.project, tasks[0])
+        return {"tasks": tasks, "aborted": self._aborted}
 
     def _bodies(self, context: Context) -> list[dict[str, Any]]:
         from airflow_src_provider.client.seven_bridges.inputs import (
@@ -226,18 +209,19 @@ class SevenBridgesSubmitTaskOperator(TaskStarter):
         if event is None:
             return {**summary, "task_ids": [] if batch else tasks, "status": "RUNNING", "output_file_ids": []}
         told, failures, total = task_report(event)
-        done = carry.get("done") or {"task_ids": [], "output_file_ids": []}
-        told["task_ids"] = [*done["task_ids"], *told["task_ids"]]
-        told["output_file_ids"] = [*done["output_file_ids"], *told["output_file_ids"]]
+        done = len(carry.get("task_ids", ()))
+        for key in DONE:
+            told[key] = [*carry.get(key, ()), *told[key]]
         told["completed"] = len(told["task_ids"])
         ledger = self.ledger(context)
         if failures and told["task_ids"]:
-            self.leave(ledger, unfinished(tasks, event), told)
+            self.leave(ledger, tasks, event, told)
         elif failures:
             # Nothing came out of it: without the records, a retry starts everything again.
             ledger.put("ended", [*(ledger.get("ended") or []), *tasks])
             for number in range(len(tasks)):
                 ledger.put(f"task.{number}", None)
+            ledger.put(f"bodies.{self.first_group}", None)
         if failures and carry.get("aborted"):
             return self.go_on(context, self.start_anew(context, carry))
-        return self.settle(context, {**summary, **told}, failures, total + len(done["task_ids"]))
+        return self.settle(context, {**summary, **told}, failures, total + done)

@@ -15,9 +15,11 @@ from airflow_src_provider.operators.seven_bridges import (
     SevenBridgesCopyFilesOperator,
     SevenBridgesExportFilesOperator,
     SevenBridgesImportFilesOperator,
+    SevenBridgesRerunFailedTasksOperator,
 )
 from tests.unit.fakes import FakeStore, make_context
 from tests.unit.operators.seven_bridges.test_exactly_once import archive_ids
+from tests.unit.operators.seven_bridges.test_tasks import many, submit
 from tests.unit.sb_world import PROJECT, RESULTS, VOLUME, SbWorld
 
 #: Bytes of a job's id and its comma, which the trigger has to know.
@@ -120,3 +122,66 @@ def test_its_time_is_over(sb: SbWorld, make: Make) -> None:
 def test_a_wait_that_may_outlive_its_memory_takes_all_along(sb: SbWorld, make: Make, days: int, outlived: bool) -> None:
     wait = deferred(make(sb, 250, timeout=days * 86400.0), make_context())
     assert ("records" in wait.trigger.serialize()[1]["carry"]) == outlived
+
+
+def rows(sb: SbWorld, make: Callable[[], BaseOperator], context: Any) -> tuple[list[int], Any]:
+    """Run a task, each time in another process; return the sizes of its triggers' rows, and what it returned."""
+    sizes: list[int] = []
+    method, event = "execute", None
+    while True:
+        try:
+            task = make()
+            result = (
+                task.execute(context) if event is None else task.resume_execution(method, {"event": event}, context)
+            )
+        except TaskDeferred as wait:
+            sizes.append(size(wait))
+            method, event = wait.method_name, sb.event_of(wait)
+        else:
+            return sizes, result
+
+
+@pytest.mark.parametrize("memory", [True, False])
+def test_many_tasks_take_along_what_runs(sb: SbWorld, memory: bool) -> None:
+    more = {"max_running": 20, "deferrable": True, "durable": memory}
+    sizes, result = rows(sb, lambda: many(sb, 70, **more), make_context())
+    assert len(sizes) > 10
+    assert (max(sizes) < 1000 + JOB * 20) is memory
+    assert (result["completed"], len(set(result["task_ids"])), result["failed"]) == (70, 70, 0)
+    assert (len(result["by_name"]), len(set(result["output_file_ids"]))) == (70, 70)
+
+
+def test_failures_of_many_tasks_are_remembered_as_well(sb: SbWorld) -> None:
+    sb.sandbox.configure(sb={"fail_tasks": "salmon [12]7$"})
+    make = lambda: many(sb, 60, max_running=30, deferrable=True, on_item_failure="skip")  # noqa: E731
+    _, result = rows(sb, make, make_context())
+    assert (result["completed"], sorted(result["failures"])) == (58, ["salmon 17", "salmon 27"])
+
+
+def test_what_a_retry_finds_finished_stays_in_the_memory(sb: SbWorld) -> None:
+    store = FakeStore()
+    first = deferred(many(sb, 100, max_running=100, deferrable=True), make_context(store))
+    sb.event_of(first)
+    with sb.sandbox.app.lock:
+        # One more runs when the retry looks.
+        sb.store.tasks[first.trigger.serialize()[1]["wait"]["ids"][9]].status = "RUNNING"
+    retry = deferred(many(sb, 100, max_running=100, deferrable=True), make_context(store, try_number=2))
+    assert size(retry) < 1500
+    with sb.sandbox.app.lock:
+        sb.store.tasks[first.trigger.serialize()[1]["wait"]["ids"][9]].status = "COMPLETED"
+    result = many(sb, 100, max_running=100, deferrable=True).resume_execution(
+        retry.method_name, {"event": sb.event_of(retry)}, make_context(store, try_number=2)
+    )
+    assert (result["completed"], result["failed"], len(result["task_ids"])) == (100, 0, 100)
+
+
+def test_a_rerun_leaves_what_was_done_before_in_the_memory(sb: SbWorld) -> None:
+    sb.sandbox.configure(sb={"batch_failed_children": 3})
+    with pytest.raises(RemoteWorkError):
+        sb.run(submit(sb, 500))
+    sb.sandbox.configure(sb={"batch_failed_children": 0})
+    batch = next(task.id for task in sb.store.tasks.values() if task.parent is None)
+    make = lambda: SevenBridgesRerunFailedTasksOperator(task_id="again", tasks=batch, deferrable=True)  # noqa: E731
+    sizes, result = rows(sb, make, make_context())
+    assert max(sizes) < 1500
+    assert (result["completed"], len(set(result["task_ids"])), len(set(result["output_file_ids"]))) == (250, 250, 250)

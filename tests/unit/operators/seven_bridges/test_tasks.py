@@ -306,15 +306,16 @@ def test_room_is_waited_for_only_while_there_are_tasks_to_start(states: list[str
     task = SevenBridgesSubmitTasksOperator(
         task_id="many", project=ARCHIVE, app=APP, tasks=[{"name": "t", "inputs": {}}], max_running=5
     )
-    of = {state: [n for n, one in enumerate(states) if one == state] for state in states}
-    started = [n for state in ("runs", "failed", "completed") for n in of.get(state, [])]
-    carry = {
-        "names": [f"t{n}" for n in range(len(states))],
-        "tasks": {str(n): f"id{n}" for n in started},
-        "results": {f"id{n}": [] for n in of.get("completed", [])},
-        "failed": {f"t{n}": "why" for state in ("failed", "refused") for n in of.get(state, [])},
+    known: dict[str, dict[str, Any]] = {
+        "waits": {},
+        "refused": {"failed": "why"},
+        "runs": {"task": "id"},
+        "failed": {"task": "id", "failed": "why"},
+        "completed": {"task": "id", "files": []},
     }
-    wait, running = task.waits_for(carry), len(of.get("runs", []))
+    work = [{"name": f"t{n}", **known[state]} for n, state in enumerate(states)]
+    carry = {"work": [{**one, "task": f"id{n}"} if "task" in one else one for n, one in enumerate(work)]}
+    wait, running = task.waits_for(carry), states.count("runs")
     assert (wait is None) == (running == 0)
     if wait is not None:
         assert wait.may_stay == (running - 1 if "waits" in states else 0)
