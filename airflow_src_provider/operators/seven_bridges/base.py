@@ -109,7 +109,7 @@ class SevenBridgesOperator(SevenBridgesTask, RemoteOperator):
     def packed(self, carry: dict[str, Any]) -> dict[str, Any]:
         """Return the carry for a deferral, without what the memory has."""
         carry = super().packed(carry)
-        finished, ledger = carry.get("finished"), self._ledger
+        finished, ledger = carry.get("finished", {}), self._ledger
         if ledger and self._outlives_a_wait(ledger) and len(json.dumps(finished)) > SMALL:
             # What was finished at the look before the deferral.
             rows = [[outcome, id_, told] for outcome, known in finished.items() for id_, told in known.items()]

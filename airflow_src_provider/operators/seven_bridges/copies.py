@@ -59,7 +59,7 @@ class SevenBridgesCopyFilesOperator(FilesAndFoldersOperator):
     _by_job = False
     _ledger: Ledger
     _chunks = 0
-    _made: list[Any]
+    _new: list[Any]
 
     def __init__(
         self,
@@ -111,7 +111,7 @@ class SevenBridgesCopyFilesOperator(FilesAndFoldersOperator):
         where = self.project or f"folder {self.parent}"
         self.log.info("Copying %d files to %s, %d are there already", len(wanted), where, len(plan) - len(wanted))
         self._by_job = by_job
-        self._ledger, self._chunks, self._made = ledger, -(-len(wanted) // CHUNK), []
+        self._ledger, self._chunks, self._new = ledger, -(-len(wanted) // CHUNK), []
         send = self._send_job if by_job else self._send
         done = ledger.each("copies", wanted, send, self._find, CHUNK)
         carry = {"plan": plan, "records": done, "missing": ledger.get("missing") or dict(self._missing)}
@@ -174,7 +174,7 @@ class SevenBridgesCopyFilesOperator(FilesAndFoldersOperator):
         def done(copied: dict[str, Any]) -> Any:
             return {"file": copied["new_file_id"], "name": copied.get("new_file_name")}
 
-        self._made += [done(item.resource or {}) for item in by_id.values() if item.status == "done"]
+        self._new += [done(item.resource or {}) for item in by_id.values() if item.status == "done"]
         made = records((by_id[id_] for id_ in names), done, lambda ids: self._find([{"id": id_} for id_ in ids]))
         for id_, record in zip(names, made, strict=True):
             if record and "file" in record:
@@ -186,7 +186,7 @@ class SevenBridgesCopyFilesOperator(FilesAndFoldersOperator):
             {"file": item["id"], **self._place, **({"name": item["to"]} if "to" in item else {})} for item in items
         ]
         job = self.client.async_jobs.copy(wanted)["id"]
-        self._made.append({"job": f"copy/{job}"})
+        self._new.append({"job": f"copy/{job}"})
         return [{"job": f"copy/{job}", "position": position} for position in range(len(items))]
 
     def _find(self, items: Sequence[Any]) -> list[Any | None]:
@@ -235,7 +235,7 @@ class SevenBridgesCopyFilesOperator(FilesAndFoldersOperator):
         from airflow_src_provider.client.seven_bridges.waits import AsyncJobWait
 
         chunks = [self._ledger.get(f"copies.{number}") or [] for number in range(self._chunks)]
-        recorded = [record for part in (*chunks, self._made) for record in part if record]
+        recorded = [record for part in (*chunks, self._new) for record in part if record]
         jobs = _jobs(recorded)
         ended = AsyncJobWait.look(self.client, jobs).values() if jobs else []
         made = [entry for job in ended if isinstance(job, dict) for entry in states.resources(job)]
