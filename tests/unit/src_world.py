@@ -129,7 +129,7 @@ def src(src_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> SrcWorld:
     from airflow_src_provider import remote
     from airflow_src_provider.client.src import selection, waits
     from airflow_src_provider.operators import base
-    from airflow_src_provider.operators.src import actions, changes, create, creation
+    from airflow_src_provider.operators.src import actions, changes, create, creation, decisions
     from airflow_src_provider.sensors import base as sensors_base
     from airflow_src_provider.sensors import src as src_sensors
     from airflow_src_provider.triggers import hub
@@ -140,7 +140,8 @@ def src(src_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> SrcWorld:
     world = SrcWorld(src_sandbox)
     real = {name: getattr(time, name) for name in ("strftime", "localtime")}
     clock = SimpleNamespace(time=world.now, monotonic=world.now, sleep=world.sleep, **real)
-    for module in (waits, selection, base, actions, changes, create, creation, remote, sensors_base, src_sensors):
+    operators = (base, actions, changes, create, creation, decisions)
+    for module in (waits, selection, *operators, remote, sensors_base, src_sensors):
         monkeypatch.setattr(module, "time", clock)
     waiting = functools.partial(wait_blocking, sleep=world.sleep, clock=world.now)
     monkeypatch.setattr(remote, "wait_blocking", waiting)

@@ -78,7 +78,6 @@ class SrcActionOperator(SrcUndoingOperator):
         check_policy(on_item_failure, "on_item_failure")
         self.on_item_failure = on_item_failure
         self._seen: dict[str, Json] = {}
-        self._read: dict[str, tuple[float, Json]] = {}
         #: What :meth:`prepare` has found out.
         self.given: dict[str, Any] = {}
 
@@ -185,7 +184,7 @@ class SrcActionOperator(SrcUndoingOperator):
         for workspace in workspaces:
             id_ = str(workspace["id"])
             name = carry["names"][id_] = str(workspace.get("name") or id_)
-            self._read[id_] = time.monotonic(), workspace
+            self.keep(workspace)
             try:
                 need, detail = self.need(workspace)
             except InvalidInputError as error:
@@ -244,12 +243,7 @@ class SrcActionOperator(SrcUndoingOperator):
             id_ = carry["todo"].pop(0)
             # Until it is known what became of the request, it counts as done.
             self.undo_if_killed(carry, id_)
-            try:
-                self._act(context, carry, id_)
-            except ApiError:
-                # Certainly not done.
-                self.undo_if_killed(carry)
-                raise
+            self._act(context, carry, id_)
             self.undo_if_killed(carry)
         if carry["wave"]:
             return True
@@ -308,7 +302,7 @@ class SrcActionOperator(SrcUndoingOperator):
     def _act(self, context: Context, carry: dict[str, Any], id_: str) -> None:
         ledger = Ledger(context, self.durable)
         key, name = f"{self.action}.{id_}", carry["names"][id_]
-        if not self._is_still_meant(id_):
+        if not self.is_still_meant(id_):
             self.log.warning("%s does not fit the filter any more, so it is left alone.", name)
             return
         self._keep_pace()
@@ -331,6 +325,7 @@ class SrcActionOperator(SrcUndoingOperator):
                 if attempt == 1:
                     # Certainly not done. A note would make the next try look for it.
                     ledger.put(key, None)
+                    self.undo_if_killed(carry)
                 self._refused(context, carry, id_, error)
                 return
             self.log.info("%s: %s", name, "changed." if self.instant else f"asked for {self.action}.")
@@ -342,14 +337,6 @@ class SrcActionOperator(SrcUndoingOperator):
             if answer is not None:
                 self._seen[id_] = answer
             return
-
-    def _is_still_meant(self, id_: str) -> bool:
-        if not self.is_checked_again:
-            return True
-        try:
-            return self.is_still_meant(self.current(id_))
-        except NotFoundError:
-            return True
 
     def _refused(self, context: Context, carry: dict[str, Any], id_: str, error: ApiError) -> None:
         """Look why an action was refused: it may be done, or on its way, by now."""
@@ -390,13 +377,6 @@ class SrcActionOperator(SrcUndoingOperator):
                 return None
             self._sleep(LOOK_AGAIN)
             workspace = None
-
-    def current(self, id_: str) -> Json:
-        """Return a workspace that was read within the last seconds."""
-        read_at, workspace = self._read.get(id_, (float("-inf"), {}))
-        if time.monotonic() - read_at > LOOK_AGAIN:
-            workspace = self.client.workspaces.get(id_)
-        return workspace
 
     def _keep_pace(self) -> None:
         pause = self._written_at + PACE - time.monotonic()

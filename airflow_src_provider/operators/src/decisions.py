@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -17,7 +18,7 @@ from airflow_src_provider.client.src.states import (
     status_of,
 )
 from airflow_src_provider.client.src.waits import is_outdated, open_action
-from airflow_src_provider.exceptions import InvalidInputError
+from airflow_src_provider.exceptions import InvalidInputError, NotFoundError
 from airflow_src_provider.operators.durable import Ledger
 from airflow_src_provider.operators.src.base import SrcSelectingOperator
 
@@ -26,6 +27,8 @@ if TYPE_CHECKING:
 
     from airflow_src_provider.client.src.base import Json
 
+#: Seconds for which what was read is taken for the present state.
+FRESH = 5.0
 #: Actions without parameters: one that is under way does as well, whoever asked for it. Its status shows it, too.
 _JOINABLE = {
     "resume": Status.RESUMING,
@@ -49,6 +52,7 @@ class SrcDecidingOperator(SrcSelectingOperator):
         super().__init__(**kwargs)
         #: What was noted before an action was asked for, by id.
         self.notes: dict[str, dict[str, Any]] = {}
+        self._read: dict[str, tuple[float, Json]] = {}
 
     def reached(self, workspace: Json) -> bool:
         """Tell whether nothing is left to do."""
@@ -105,17 +109,27 @@ class SrcDecidingOperator(SrcSelectingOperator):
         newest = parse_time((newest_action(workspace) or {}).get("time_created"))
         return begin is None or newest is None or newest < begin
 
-    def is_still_meant(self, workspace: Json) -> bool:
+    def is_still_meant(self, id_: str) -> bool:
         """Tell whether a filter still fits a workspace that is about to be deleted: that cannot be taken back."""
         wanted = chosen(self.workspace, self.workspace_id)
-        if self.action != "delete" or not isinstance(wanted, Mapping) or raw_status(workspace) in self.target:
+        if self.action != "delete" or not isinstance(wanted, Mapping):
             return True
-        return fits(workspace, wanted)
+        try:
+            workspace = self.current(id_)
+        except NotFoundError:
+            return True
+        return raw_status(workspace) in ("deleting", "deleted") or fits(workspace, wanted)
 
-    @property
-    def is_checked_again(self) -> bool:
-        """Tell whether a workspace is read again right before the action."""
-        return self.action == "delete" and isinstance(chosen(self.workspace, self.workspace_id), Mapping)
+    def keep(self, workspace: Json) -> None:
+        """Note that a workspace was read just now."""
+        self._read[str(workspace["id"])] = time.monotonic(), workspace
+
+    def current(self, id_: str) -> Json:
+        """Return a workspace that was read within the last seconds."""
+        read_at, workspace = self._read.get(id_, (float("-inf"), {}))
+        if time.monotonic() - read_at > FRESH:
+            workspace = self.client.workspaces.get(id_)
+        return workspace
 
     def asked(self, context: Context, id_: str) -> dict[str, Any] | None:
         """Return what this task run, in this try or an earlier one, noted before it asked for the action."""

@@ -123,6 +123,18 @@ def test_a_joined_resume_that_is_paused_before_the_next_look_is_asked_for_again(
 
 
 @BOTH_MODES
+def test_a_pause_that_somebody_else_asked_for_and_that_failed_is_asked_for_again(
+    src: SrcWorld, deferrable: bool
+) -> None:
+    src.world.plan("pause", outcome="failed", seconds=40.0)
+    src.run(pause("login-box", wait_for_completion=False), make_context(run_id="other"))
+    src.sandbox.advance(10)
+    result = src.run(pause("login-box", deferrable=deferrable))
+    assert (result["status"], result["changed"]) == ("paused", True)
+    assert src.effects("login-box") == {"pause": 2}
+
+
+@BOTH_MODES
 def test_what_does_not_fit_the_filter_any_more_is_not_deleted(src: SrcWorld, deferrable: bool) -> None:
     ids = [one.id for one in src.world.add_workspaces(2, "z-", status="paused")]
     names = [src.world.workspaces[id_].name for id_ in ids]

@@ -140,6 +140,27 @@ def test_a_kill_while_a_retry_looks_for_what_was_asked_for_pauses_the_machine(
     assert src.status("gpu-box") == "paused"
 
 
+def test_a_kill_in_a_pause_while_the_answer_is_not_known_pauses_the_machine(src: SrcWorld) -> None:
+    src.sandbox.fault(service="src", method="POST", path="actions/resume", action="close", when="after")
+    answer = {"code": 503, "status": "Service Unavailable", "message": ["Under maintenance"]}
+    rule = {"service": "src", "method": "GET", "action": "status", "status": 503, "json": answer}
+    src.sandbox.fault(**rule, headers={"Retry-After": "300"}, skip=1, times=1)
+    with pytest.raises(TaskDeferred) as paused:
+        resume(deferrable=True).execute(make_context())
+    assert paused.value.method_name == "after_pause"
+    assert undone(paused) == [GPU_BOX]
+
+
+def test_a_kill_in_a_pause_before_anything_was_asked_for_pauses_nothing(src: SrcWorld) -> None:
+    answer = {"code": 503, "status": "Service Unavailable", "message": ["Queue is full"]}
+    rule = {"service": "src", "method": "POST", "action": "status", "status": 503, "json": answer}
+    src.sandbox.fault(**rule, headers={"Retry-After": "300"}, times=1)
+    with pytest.raises(TaskDeferred) as paused:
+        resume(deferrable=True).execute(make_context())
+    assert paused.value.method_name == "after_pause"
+    assert paused.value.trigger.serialize()[1]["on_kill_of"] is None
+
+
 def failed_wait(src: SrcWorld, **context: Any) -> None:
     task, made = resume(deferrable=True), make_context(**context)
     with pytest.raises(TaskDeferred) as deferred:
