@@ -2,10 +2,14 @@
 
 Airflow keeps a small store for each task instance that outlives the worker. It also outlives a *clear*, by which a user
 says: do it again. Every record therefore carries an epoch, which is the same for all automatic retries of a run and
-larger after every clear; a record of an older epoch does not count.
+larger after every clear; a record of an older epoch does not count. Airflow does not count clears: they are told from
+``max_tries``, which a clear sets to the tries so far and the ``retries`` of the task. These may be changed in the DAG
+while the run is under way, so what they were when the epoch began is written down as well.
 
 The store is written after the effect, so a worker can die between the two. Then the next try finds the store silent and
 has to look at the service itself. :attr:`Ledger.marker` is what it looks for where the service lets us leave a mark.
+Before each effect that it is about to be caused is written down, so a try knows whether there is anything to look for,
+and from when on it would be seen.
 """
 
 from __future__ import annotations
@@ -13,9 +17,10 @@ from __future__ import annotations
 import functools
 import hashlib
 import logging
+import math
 import time
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, cast
 
 from airflow_src_provider.exceptions import OutcomeUnknownError, RemoteWorkError, SupersededError
 
@@ -30,8 +35,10 @@ LOOK_AGAIN = 10.0
 
 T = TypeVar("T")
 
-#: Key of the context in which a task that paused and began anew keeps until when it tries.
+#: Key of the context in which a task says that it paused and begins anew.
 RESUMED = "airflow_src_provider_resumed"
+#: Key of the context in which the ledgers of one process share what they read of the store when it began.
+SHARED = "airflow_src_provider_memory"
 
 
 class Ledger:
@@ -43,14 +50,66 @@ class Ledger:
 
     def __init__(self, context: Context, durable: bool = True) -> None:
         ti = context["ti"]
-        self._store: Any = context.get("task_state_store") if durable else None
-        retries = getattr(context.get("task"), "retries", 0) or 0
-        self.epoch = int(getattr(ti, "max_tries", 0) or 0) - int(retries)
+        self._context = cast("dict[str, Any]", context)
+        self._store: Any = self._context.get("task_state_store") if durable else None
+        self._shared: dict[str, Any] = self._context.setdefault(SHARED, {}) if durable else {}
+        self._counts = {
+            "max_tries": int(getattr(ti, "max_tries", 0) or 0),
+            "retries": int(getattr(self._context.get("task"), "retries", 0) or 0),
+            # Of any task of the run.
+            "clears": getattr(self._context.get("dag_run"), "clear_number", None),
+        }
         self.durable = durable
-        #: Whether an effect of this epoch may be there without a record of it.
-        self.may_have_acted = durable and (int(ti.try_number) > 1 or RESUMED in context)
+
+    @property
+    def epoch(self) -> int:
+        """Return the number of the epoch, larger after every clear."""
+        if "epoch" not in self._shared:
+            begun = self._read("epoch")
+            self._shared["noted"] = begun is not None and not self._is_cleared_since(begun["value"])
+            epoch = self._counts["max_tries"] - self._counts["retries"]
+            if begun is not None:
+                epoch = begun["epoch"] if self._shared["noted"] else max(epoch, begun["epoch"] + 1)
+            self._shared["epoch"] = epoch
+        return int(self._shared["epoch"])
+
+    def _is_cleared_since(self, then: dict[str, Any]) -> bool:
+        now = self._counts
+        if now["max_tries"] != then["max_tries"]:
+            return True
+        # A clear after the retries were reduced can come to the same number as before.
+        return (
+            now["retries"] != then["retries"]
+            and now["clears"] != then["clears"]
+            and 0 < now["max_tries"] - now["retries"] < int(self._context["ti"].try_number)
+        )
+
+    @functools.cached_property
+    def marker(self) -> str:
+        """Return the mark of this epoch of the task run, for a service that keeps one."""
+        ti = self._context["ti"]
         who = (ti.dag_id, ti.run_id, ti.task_id, -1 if ti.map_index is None else ti.map_index, self.epoch)
-        self.marker = hashlib.sha256("\n".join(map(str, who)).encode()).hexdigest()[:16]
+        return hashlib.sha256("\n".join(map(str, who)).encode()).hexdigest()[:16]
+
+    @functools.cached_property
+    def may_have_acted(self) -> bool:
+        """Tell whether an effect of this epoch may be there without a record of it."""
+        if not self.durable or self._is_beginning:
+            return False
+        # Each effect replaces the note of the last one: one from before a clear says that none has been caused since.
+        before = self._announced_before()
+        return before is None or before["epoch"] == self.epoch
+
+    @property
+    def _is_beginning(self) -> bool:
+        return int(self._context["ti"].try_number) <= 1 and RESUMED not in self._context
+
+    def _announced_before(self) -> dict[str, Any] | None:
+        """Return the last note of an effect that was written before this process."""
+        if "announced" not in self._shared:
+            self._shared["announced"] = self._read("announced")
+        record: dict[str, Any] | None = self._shared["announced"]
+        return record
 
     def get(self, key: str) -> Any:
         """Return what this epoch recorded under the key, or ``None``."""
@@ -79,8 +138,13 @@ class Ledger:
 
     def put(self, key: str, value: Any) -> None:
         """Record a JSON-able value."""
-        if self._store is not None:
-            self._store.set(key, {"epoch": self.epoch, "value": value})
+        if self._store is None:
+            return
+        epoch = self.epoch
+        if not self._shared["noted"]:
+            self._store.set("epoch", {"epoch": epoch, "value": self._counts})
+            self._shared["noted"] = True
+        self._store.set(key, {"epoch": epoch, "value": value})
 
     def announce(self) -> None:
         """Note that an effect is about to be caused.
@@ -91,6 +155,9 @@ class Ledger:
         :raises SupersededError: Airflow did not take the note.
         """
         try:
+            if not self._is_beginning:
+                # What was announced before this process is known only until it announces something.
+                self._announced_before()
             self.put("announced", time.time())
         except Exception as error:
             raise SupersededError(
@@ -116,6 +183,7 @@ class Ledger:
         if record is not None:
             return record
         if self.may_have_acted and find is not None:
+            self._settle()
             record = find()
             if record is not None:
                 log.info("Found what an earlier try had done already: %s", record)
@@ -155,14 +223,21 @@ class Ledger:
         :return: one record per item, in order.
         """
         records: list[Any] = []
-        # Chunks go out one after the other, so only the first one without a record can have been sent.
+        # Chunks go out one after the other, so only the first one without a record can have been sent …
         uncertain = self.may_have_acted
+        # … unless the store has lost what it was told.
+        silent = uncertain and self._announced_before() is None
         for number, start in enumerate(range(0, len(items), chunk)):
             part = items[start : start + chunk]
-            done = self.get(f"{key}.{number}") or [None] * len(part)
+            done = self.get(f"{key}.{number}")
+            silent = silent and done is None
+            done = done or [None] * len(part)
             if None in done:
-                done = self._send_part(part, done, send, find, look_first=uncertain)
-                uncertain = False
+                if uncertain:
+                    known = len(part) - done.count(None)
+                    done = self._look_at(part, done, find)
+                    uncertain = silent and len(part) - done.count(None) > known
+                done = self._send_part(part, done, send, find)
                 self.put(f"{key}.{number}", done)
             records += done
         return records
@@ -199,19 +274,38 @@ class Ledger:
         self.put(key, len(starts))
         return items
 
+    def _settle(self) -> None:
+        """Let what an earlier process has sent last become visible, before it is looked for."""
+        last = self._announced_before()
+        if last is None or last["epoch"] != self.epoch or self._shared.get("settled"):
+            return
+        self._shared["settled"] = True
+        left = min(SETTLING, last["value"] + SETTLING - time.time())
+        if left > 0:
+            log.info("The last request of an earlier try may still be worked on. Looking in %d s.", math.ceil(left))
+            time.sleep(left)
+
+    def _look_at(
+        self,
+        part: Sequence[Any],
+        done: Sequence[Any | None],
+        find: Callable[[Sequence[Any]], list[Any | None]],
+    ) -> list[Any]:
+        self._settle()
+        records = list(done)
+        missing = [i for i, record in enumerate(records) if record is None]
+        for i, record in zip(missing, find([part[i] for i in missing]), strict=True):
+            records[i] = record
+        return records
+
     def _send_part(
         self,
         part: Sequence[Any],
         done: Sequence[Any | None],
         send: Callable[[Sequence[Any]], list[Any]],
         find: Callable[[Sequence[Any]], list[Any | None]],
-        look_first: bool,
     ) -> list[Any]:
         records = list(done)
-        if look_first:
-            missing = [i for i, record in enumerate(records) if record is None]
-            for i, record in zip(missing, find([part[i] for i in missing]), strict=True):
-                records[i] = record
         for attempt in (1, 2, 3):
             missing = [i for i, record in enumerate(records) if record is None]
             if not missing:

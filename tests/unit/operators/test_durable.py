@@ -22,7 +22,7 @@ from tests.unit.fakes import FakeStore, make_context
 def clock() -> Iterator[SteppedClock]:
     stepped = SteppedClock()
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(durable, "time", SimpleNamespace(monotonic=stepped, sleep=stepped.sleep))
+        patch.setattr(durable, "time", SimpleNamespace(time=stepped, monotonic=stepped, sleep=stepped.sleep))
         yield stepped
 
 
@@ -165,3 +165,147 @@ def test_foreign_records_are_ignored() -> None:
     ledger = Ledger(make_context(store))
     assert ledger.get("job") is None
     assert ledger.older("job") is None
+
+
+def run(clears: int) -> Any:
+    return SimpleNamespace(clear_number=clears)
+
+
+def test_retries_that_are_changed_in_the_dag_are_no_clear() -> None:
+    store = FakeStore()
+    first = Ledger(make_context(store, retries=2, max_tries=2))
+    first.put("job", "id")
+    for retries in (5, 0, 1, 2):
+        for try_number in (1, 2, 3):
+            later = Ledger(make_context(store, try_number=try_number, retries=retries, max_tries=2))
+            assert (later.get("job"), later.marker) == ("id", first.marker)
+            later.put("other", retries)
+            assert first.get("other") == retries
+
+
+def test_a_clear_is_one_whatever_became_of_the_retries() -> None:
+    """Airflow then sets ``max_tries`` to the tries so far and the retries of that moment."""
+    store = FakeStore()
+    seen = []
+    # Retries at the clear, tries until then, retries that the worker knows of.
+    for retries, tries, known in ((2, 0, 2), (5, 1, 5), (5, 2, 2), (0, 3, 0), (0, 4, 7), (3, 5, 3)):
+        ledger = Ledger(make_context(store, try_number=tries + 1, retries=known, max_tries=tries + retries))
+        assert ledger.get("job") is None, "it is to be done again"
+        ledger.put("job", tries)
+        later = Ledger(make_context(store, try_number=tries + 2, retries=known + 1, max_tries=tries + retries))
+        assert (later.get("job"), later.marker) == (tries, ledger.marker)
+        seen.append(ledger.epoch)
+    assert seen == sorted(set(seen))
+
+
+@pytest.mark.parametrize(
+    ("try_number", "retries", "clears", "is_clear"),
+    [
+        # Retries were reduced from three to two and the task cleared after its first try: 1 + 2 are three again.
+        (2, 2, 1, True),
+        # Another task of the run was cleared.
+        (2, 3, 1, False),
+        (1, 2, 1, False),
+        (2, 5, 1, False),
+        # Nothing was cleared.
+        (2, 2, 0, False),
+    ],
+)
+def test_a_clear_that_leaves_the_number_as_it_was(try_number: int, retries: int, clears: int, is_clear: bool) -> None:
+    store = FakeStore()
+    Ledger(make_context(store, retries=3, max_tries=3, dag_run=run(0))).put("job", "id")
+    context = make_context(store, try_number=try_number, retries=retries, max_tries=3, dag_run=run(clears))
+    assert (Ledger(context).get("job") is None) is is_clear
+
+
+def test_mapped_tasks_and_a_store_that_is_silent() -> None:
+    before = Ledger(make_context(FakeStore(), map_index=1, retries=2, max_tries=2))
+    before.put("job", "id")
+    assert Ledger(make_context(FakeStore(), map_index=1, try_number=2)).marker == before.marker
+    assert Ledger(make_context(FakeStore(), map_index=2, try_number=2)).marker != before.marker
+
+
+def test_what_was_caused_before_a_clear_is_not_looked_for() -> None:
+    service, store = Service(), FakeStore()
+    first = Ledger(make_context(store))
+    first.announce()
+    first.once("job", lambda: service.send(["job"])[0], lambda: service.find(["job"])[0])
+    context = make_context(store, try_number=2, max_tries=3)
+    cleared = Ledger(context)
+    # As operators do, which have another ledger for that.
+    Ledger(context).announce()
+    cleared.once("job", lambda: service.send(["job"])[0], lambda: service.find(["job"])[0])
+    assert (service.effects["job"], service.looks) == (2, 0)
+    retry = Ledger(make_context(store, try_number=3, max_tries=3))
+    assert retry.may_have_acted
+
+
+def test_a_store_without_a_word_says_nothing() -> None:
+    assert Ledger(make_context(FakeStore(), try_number=2)).may_have_acted
+    assert Ledger(make_context(FakeStore(), try_number=2, max_tries=3)).may_have_acted
+    paused = make_context(FakeStore(), **{durable.RESUMED: True})
+    assert Ledger(paused).may_have_acted
+    assert not Ledger(make_context(FakeStore())).may_have_acted
+
+
+@pytest.mark.parametrize("after", [0.0, 20.0, 100.0])
+@pytest.mark.parametrize("many", [False, True])
+def test_a_retry_looks_when_what_was_sent_last_would_be_seen(clock: SteppedClock, after: float, many: bool) -> None:
+    """A worker died with the request on its way, and the service takes its time."""
+    service, store = Service(), FakeStore()
+    Ledger(make_context(store)).announce()
+    sent_at = clock()
+    clock.sleep(after)
+
+    def find(items: Sequence[Any]) -> list[str | None]:
+        if clock() >= sent_at + 50.0:
+            service.effects.update({item: 1 for item in items if not service.effects[item]})
+        return service.find(items)
+
+    ledger = Ledger(make_context(store, try_number=2))
+    begun = clock()
+    if many:
+        ledger.each("jobs", ["job", "other"], service.send, find)
+    else:
+        ledger.once("job", lambda: service.send(["job"])[0], lambda: find(["job"])[0])
+    assert service.calls == 0, "it was there"
+    assert clock() - begun == max(0.0, durable.SETTLING - after)
+
+
+def test_a_clock_that_is_ahead_keeps_nobody_for_long(clock: SteppedClock) -> None:
+    store = FakeStore()
+    Ledger(make_context(store)).put("announced", clock() + 5000.0)
+    begun = clock()
+    Ledger(make_context(store, try_number=2)).once("job", lambda: "id", lambda: None)
+    assert clock() - begun == durable.SETTLING
+
+
+def test_a_store_that_lost_its_records_is_no_reason_to_do_everything_twice() -> None:
+    service, items = Service(), list(range(30))
+    Ledger(make_context()).each("copies", items[:25], service.send, service.find, chunk=10)
+    for item in (12, 13):
+        # Somebody deleted them.
+        del service.effects[item]
+    service.calls = 0
+    records = Ledger(make_context(try_number=2)).each("copies", items, service.send, service.find, chunk=10)
+    assert records == [f"id of {item}" for item in items]
+    assert service.effects == Counter(items)
+    assert (service.looks, service.calls) == (3, 2)
+
+
+def test_a_store_that_lost_its_records_is_asked_for_no_longer_than_something_is_found() -> None:
+    service, items = Service(), list(range(50))
+    Ledger(make_context()).each("copies", items[:10], service.send, service.find, chunk=10)
+    Ledger(make_context(try_number=2)).each("copies", items, service.send, service.find, chunk=10)
+    assert service.looks == 2
+
+
+def test_a_store_that_remembers_spares_looks() -> None:
+    service, store, items = Service(["ok", "die after"]), FakeStore(), list(range(50))
+    first = Ledger(make_context(store))
+    first.announce()
+    with pytest.raises(Died):
+        first.each("copies", items, service.send, service.find, chunk=10)
+    Ledger(make_context(store, try_number=2)).each("copies", items, service.send, service.find, chunk=10)
+    assert service.looks == 1
+    assert service.effects == Counter(items)
