@@ -218,3 +218,7 @@ class WaitTimeoutError(ResearchCloudError, TimeoutError):
 
 class SupersededError(ResearchCloudError):
     """Airflow takes no notes from this try of a task, as when another one has replaced it. Nothing more was sent."""
+
+
+class KilledError(ResearchCloudError):
+    """The task was told to end while it ran. Nothing more was started."""

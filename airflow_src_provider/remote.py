@@ -9,7 +9,13 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_src_provider.client.waiting import Wait, wait_blocking
-from airflow_src_provider.exceptions import ApiError, InvalidInputError, RemoteWorkError, WaitTimeoutError
+from airflow_src_provider.exceptions import (
+    ApiError,
+    InvalidInputError,
+    KilledError,
+    RemoteWorkError,
+    WaitTimeoutError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -20,6 +26,8 @@ BACKSTOP = 600.0
 SHOWN_FAILURES = 20
 #: Seconds that a worker waits inside the look before a deferral, and inside other looks.
 FIRST_LOOK, LOOK = 5.0, 900.0
+#: Seconds after which a wait in the worker notices that the task was killed.
+NAP = 5.0
 #: Ten years, in seconds; a moment much later than that does not fit into a date.
 LONGEST = 10 * 366 * 86400.0
 
@@ -74,6 +82,7 @@ class RemoteTask:
     _waiting_for: Wait | None = None
     _waiting_by = ""
     _urgent_client: Any = None
+    _killed = False
 
     @cached_property
     def hook(self) -> Any:
@@ -137,7 +146,10 @@ class RemoteTask:
                 deadline=deadline,
                 first=found,
                 tell=self.log.info,  # type: ignore[attr-defined]
+                sleep=self._nap,
             )
+        if self._is_ending:
+            self.stop_if_killed()
         if line:
             self.log.info(line)  # type: ignore[attr-defined]
         module, _, name = trigger.rpartition(".")
@@ -168,6 +180,10 @@ class RemoteTask:
             # on_kill runs in a signal handler: it can neither ask Airflow for the connection nor share locks with the
             # code it interrupted.
             self._urgent_client = type(self.client)(self.client.session.urgent())
+        if self._is_ending:
+            # It was killed while a request was on its way, and so is what that has started.
+            self._end_now()
+            self.stop_if_killed()
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         """Hand the event and the carry to the method that goes on after a deferral.
@@ -207,10 +223,46 @@ class RemoteTask:
         return dict(event)
 
     def on_kill(self) -> None:
-        """End the remote work when the task is killed while it starts it, or waits for it, in the worker."""
-        if self.cancel_on_kill and self._waiting_for is not None and self._urgent_client is not None:
+        """End the remote work when the task is killed while it starts it, or waits for it, in the worker.
+
+        Airflow calls this in a signal handler and then goes on with whatever that interrupted, for five seconds when a
+        user kills the task, without an end when the host is to end. So nothing may come up here, and the task has to
+        end by itself: see :meth:`stop_if_killed`.
+        """
+        self._killed = True
+        if self.cancel_on_kill:
+            self._end_now()
+
+    def stop_if_killed(self) -> None:
+        """Keep a killed task from starting anything more.
+
+        :raises KilledError: it was killed meanwhile.
+        """
+        if self._killed:
+            raise KilledError("the task was told to end, so nothing more is started")
+
+    @property
+    def _is_ending(self) -> bool:
+        # What was left running may as well be waited for, for as long as this process is left running.
+        return self._killed and self.cancel_on_kill
+
+    def _end_now(self) -> None:
+        if self._waiting_for is None or self._urgent_client is None:
+            return
+        try:
             for line in self._waiting_for.cancel(self._urgent_client):
                 self.log.info(line)  # type: ignore[attr-defined]
+        except Exception as error:
+            left = listed(self._waiting_for.ids)
+            self.log.error("%s. What was started may go on, look at it in the portal: %s", error, left)  # type: ignore[attr-defined]
+
+    def _nap(self, seconds: float) -> None:
+        """Sleep; a signal handler that returns does not end a sleep, so it is a series of short ones."""
+        until = time.monotonic() + seconds
+        while (left := until - time.monotonic()) > 0:
+            time.sleep(min(left, NAP))
+            if self._is_ending:
+                self.stop_if_killed()
 
 
 def listed(items: Any, most: int = SHOWN_FAILURES) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import time
 from datetime import timedelta
 from functools import cached_property
@@ -10,9 +11,15 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import BaseOperator, conf
 
 from airflow_src_provider.client.waiting import NOT_NOW, jitter
-from airflow_src_provider.exceptions import ApiError, InvalidInputError, WaitTimeoutError
+from airflow_src_provider.exceptions import (
+    ApiError,
+    BudgetWaitError,
+    InvalidInputError,
+    RateLimitError,
+    WaitTimeoutError,
+)
 from airflow_src_provider.operators.durable import RESUMED, Ledger
-from airflow_src_provider.remote import BACKSTOP, RemoteTask, seconds
+from airflow_src_provider.remote import BACKSTOP, RemoteTask, listed, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -24,6 +31,8 @@ if TYPE_CHECKING:
 CONFIG_SECTION = "airflow_src_provider"
 LONGEST_SLEEP = 60.0
 PAUSE = 60.0
+#: Key of the context in which a task keeps until when it waits.
+DEADLINE = "airflow_src_provider_deadline"
 
 
 class RemoteOperator(RemoteTask, BaseOperator):
@@ -41,8 +50,8 @@ class RemoteOperator(RemoteTask, BaseOperator):
     :param deferrable: wait in the triggerer instead of in the worker; default ``[operators] default_deferrable``.
     :param poll_interval: seconds between looks, default ``[airflow_src_provider] poll_interval``, which is 30 unless
         set; all waits of a connection are looked at together.
-    :param timeout: longest wait, in seconds or as ``timedelta``, default one day. The remote work is ended when it has
-        passed, if ``cancel_on_kill``.
+    :param timeout: longest wait, in seconds or as ``timedelta``, default one day; it counts from the first wait of a
+        try, or its first pause. The remote work is ended when it has passed, if ``cancel_on_kill``.
     :param cancel_on_kill: end the remote work when this task is killed or its time is over.
     :param durable: remember across retries what has been submitted, so that nothing is submitted twice.
     """
@@ -52,6 +61,10 @@ class RemoteOperator(RemoteTask, BaseOperator):
     #: Calls of this process's session that the carry knows about.
     _counted = 0
     _announces_to: Ledger | None = None
+    #: Whether this process has sent a request that must not be sent twice.
+    _has_acted = False
+    #: Whether it waits in the worker for as long as requests may wait.
+    _is_patient = False
 
     def __init__(
         self,
@@ -106,17 +119,20 @@ class RemoteOperator(RemoteTask, BaseOperator):
     @cached_property
     def client(self) -> Any:
         """Return the service's client."""
+        return self._made(patient=self._is_patient or not self._can_pause)
+
+    def _made(self, *, patient: bool) -> Any:
         client = self.hook.client
-        if not self.durable:
-            return client
         session = client.session.announcing(self._announce)
-        if self._can_pause:
+        if not patient:
             session = session.hasty(conf.getfloat(CONFIG_SECTION, "longest_sleep", fallback=LONGEST_SLEEP))
         return type(client)(session)
 
     def _announce(self) -> None:
+        self.stop_if_killed()
         if self._announces_to is not None:
             self._announces_to.announce()
+        self._has_acted = True
 
     def execute(self, context: Context) -> Any:
         """Do the work, or as much of it as can be done now."""
@@ -130,7 +146,7 @@ class RemoteOperator(RemoteTask, BaseOperator):
         """Check, submit, wait, finish. What this does a second time in the same task run must have no second effect."""
         self.check()
         carry = self.submit(context)
-        carry["deadline"] = time.time() + self.timeout
+        carry["deadline"] = context.setdefault(DEADLINE, time.time() + self.timeout)  # type: ignore[typeddict-item]
         return self.go_on(context, carry)
 
     def go_on(self, context: Context, carry: dict[str, Any]) -> Any:
@@ -147,6 +163,10 @@ class RemoteOperator(RemoteTask, BaseOperator):
 
     def resume_execution(self, next_method: str, next_kwargs: dict[str, Any] | None, context: Any) -> Any:
         """Go on after a deferral."""
+        event = (next_kwargs or {}).get("event")
+        carry = event.get("carry") if isinstance(event, dict) else None
+        if isinstance(carry, dict) and "deadline" in carry:
+            context[DEADLINE] = carry["deadline"]
         go_on = super().resume_execution
         return self._or_pause(context, lambda: go_on(next_method, next_kwargs, context))
 
@@ -156,11 +176,11 @@ class RemoteOperator(RemoteTask, BaseOperator):
         return self.deferrable and self.durable
 
     def _or_pause(self, context: Any, do: Callable[[], Any]) -> Any:
-        self._announces_to = Ledger(context, self.durable)
+        self._announces_to, self._has_acted = Ledger(context, self.durable), False
         try:
             return do()
         except NOT_NOW as error:
-            if not self._can_pause:
+            if self._is_ending or not self._can_pause:
                 raise
             self._pause(context, error)
             raise
@@ -169,20 +189,25 @@ class RemoteOperator(RemoteTask, BaseOperator):
         from airflow_src_provider.triggers.pause import PauseTrigger
 
         now = time.time()
-        give_up_at = context.get(RESUMED) or now + self.timeout
+        give_up_at = context.get(DEADLINE) or now + self.timeout
         until = now + max(error.retry_after or PAUSE, 1.0) * jitter()
         if until > give_up_at:
+            if self._waiting_for is not None:
+                self._end(self._waiting_for)
             return
+        # What needs more requests than the budget has left, and nothing comes of them, would begin anew for ever.
+        in_vain = self.client.session.calls > 0 and not self._has_acted
+        is_patient = in_vain and isinstance(error, BudgetWaitError | RateLimitError)
         moment = time.strftime("%H:%M:%S", time.localtime(until))
         self.log.info("%s. The worker is given back; next try at %s.", error, moment)
         self.defer(
             trigger=PauseTrigger(
                 until=until,
-                carry={"give_up_at": give_up_at, "api_calls": self.api_calls({})},
+                carry={"give_up_at": give_up_at, "api_calls": self.api_calls({}), "patient": is_patient},
                 on_kill_of=self._started_already(),
             ),
             method_name="after_pause",
-            timeout=timedelta(seconds=until - now + BACKSTOP),
+            timeout=timedelta(seconds=give_up_at - now + BACKSTOP),
         )
 
     def _started_already(self) -> tuple[str, dict[str, Any]] | None:
@@ -195,8 +220,14 @@ class RemoteOperator(RemoteTask, BaseOperator):
     def after_pause(self, context: Any, event: Any, carry: dict[str, Any]) -> Any:
         """Begin anew after a pause; what is done already is remembered."""
         self.check_event(event)
-        context[RESUMED] = carry["give_up_at"]
+        context[RESUMED] = True
+        context[DEADLINE] = carry["give_up_at"]
         self._counted = -carry["api_calls"]
+        self._is_patient = carry.get("patient", False)
+        if started := carry.get("on_kill_of"):
+            path, arguments = started
+            module, _, name = path.rpartition(".")
+            self.end_if_killed(getattr(importlib.import_module(module), name).wait_class(**arguments["wait"]), path)
         return self.work(context)
 
     def outcome(self, event: Any, carry: dict[str, Any]) -> dict[str, Any]:
@@ -204,10 +235,20 @@ class RemoteOperator(RemoteTask, BaseOperator):
         try:
             return self.check_event(event)
         except WaitTimeoutError:
-            if self.cancel_on_kill and (wait := self.waits_for(carry)) is not None:
-                for line in wait.cancel(self.client):
-                    self.log.info(line)
+            if (wait := self.waits_for(carry)) is not None:
+                self._end(wait)
             raise
+
+    def _end(self, wait: Wait) -> None:
+        """End remote work whose time is over."""
+        if not self.cancel_on_kill:
+            return
+        try:
+            # There is no other time to come back for it.
+            for line in wait.cancel(self._made(patient=True)):
+                self.log.info(line)
+        except ApiError as error:
+            self.log.error("%s. What was started may go on, look at it in the portal: %s", error, listed(wait.ids))
 
     def packed(self, carry: dict[str, Any]) -> dict[str, Any]:
         """Return the carry for a deferral: calls made before it would be forgotten with the process."""

@@ -10,6 +10,11 @@ from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 
+from airflow_src_provider.triggers.base import KILLED
+
+#: States of a task that does not go on.
+ENDED = KILLED | {"success"}
+
 
 class PauseTrigger(BaseTrigger):
     """Waits for a moment, for a task that cannot go on before.
@@ -39,7 +44,8 @@ class PauseTrigger(BaseTrigger):
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Yield exactly one event."""
         await asyncio.sleep(max(0.0, self.until - time.time()))
-        yield TriggerEvent({"status": "success", "carry": self.carry})  # type: ignore[no-untyped-call]
+        started = {} if self.on_kill_of is None else {"on_kill_of": self.on_kill_of}
+        yield TriggerEvent({"status": "success", "carry": {**self.carry, **started}})  # type: ignore[no-untyped-call]
 
     async def on_kill(self) -> None:
         """End what the task has started already."""
@@ -49,4 +55,12 @@ class PauseTrigger(BaseTrigger):
         module, _, name = path.rpartition(".")
         trigger = getattr(importlib.import_module(module), name)(**arguments)
         trigger.task_instance = self.task_instance
+        ask_state = trigger._ask_state
+
+        def state() -> str | None:
+            # A task that was not killed has gone on from here, or will: it takes care of what it has started.
+            found = ask_state()
+            return found if found in ENDED else "deferred"
+
+        trigger._ask_state = state
         await trigger.on_kill()

@@ -15,20 +15,15 @@ from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_src_provider.client.waiting import Seen, Wait
 from airflow_src_provider.exceptions import (
-    BudgetWaitError,
     InvalidInputError,
-    MaintenanceError,
     NotFoundError,
     RemoteWorkError,
     ServerError,
-    ServiceUnavailableError,
     WaitTimeoutError,
 )
 from airflow_src_provider.operators.base import RemoteOperator
-from airflow_src_provider.operators.durable import Ledger
 from airflow_src_provider.triggers.base import WaitTrigger
-from airflow_src_provider.triggers.pause import PauseTrigger
-from tests.unit.fakes import FakeStore, make_context
+from tests.unit.fakes import make_context
 
 
 class Session:
@@ -313,89 +308,3 @@ def test_a_first_look_that_will_never_succeed_is_one(client: Client, deferrable:
     client.errors = [NotFoundError("no such job", status=404)]
     with pytest.raises(NotFoundError):
         run_through(make(client, deferrable=deferrable))
-
-
-class Pausing:
-    """Submits three things, each once, and hears "not now" before some of them."""
-
-    def __init__(self, client: Client, errors: dict[int, Exception], **kwargs: Any) -> None:
-        self.sent: list[int] = []
-        self.errors = errors
-        self.store = FakeStore()
-        self.operator = make(client, deferrable=True, **kwargs)
-        self.operator.submit = self.submit  # type: ignore[method-assign]
-
-    def submit(self, context: Any) -> dict[str, Any]:
-        ledger = Ledger(context, self.operator.durable)
-        for number in range(3):
-            ledger.once(f"part.{number}", lambda number=number: self.send(number), lambda: None)  # type: ignore[misc]
-        return {"job": "j1"}
-
-    def send(self, number: int) -> str:
-        if error := self.errors.pop(number, None):
-            raise error
-        self.operator.client.session.calls += 1
-        self.sent.append(number)
-        return f"id {number}"
-
-    def run(self) -> tuple[Any, list[float]]:
-        """Run the task to its end; return its result, and how long its pauses were to be."""
-        pauses = []
-
-        def step() -> Any:
-            return self.operator.execute(make_context(self.store))
-
-        while True:
-            try:
-                return step(), pauses
-            except TaskDeferred as deferred:
-                path, kwargs = deferred.trigger.serialize()
-                if path != "airflow_src_provider.triggers.pause.PauseTrigger":
-                    raise
-                pauses.append(kwargs["until"] - time.time())
-                # The next worker is another process.
-                self.operator.client.session.calls = 0
-                payload = json.loads(json.dumps({"status": "success", "carry": kwargs["carry"]}))
-
-                def step(method: str = deferred.method_name, payload: Any = payload) -> Any:
-                    return self.operator.resume_execution(method, {"event": payload}, make_context(self.store))
-
-
-@pytest.mark.parametrize(
-    ("error", "pause"),
-    [
-        (BudgetWaitError("used up", retry_after=250.0), 250),
-        (MaintenanceError("under maintenance", status=503, code=0), 60),
-        (ServiceUnavailableError("queue full", status=503, retry_after=90.0), 90),
-    ],
-)
-def test_a_worker_is_no_waiting_room(client: Client, error: Exception, pause: float) -> None:
-    task = Pausing(client, {1: error})
-    result, pauses = task.run()
-    assert task.sent == [0, 1, 2], "what was done before the pause is not done again"
-    assert pauses == [pytest.approx(pause, rel=0.15)]
-    assert result["api_calls"] == 4
-    assert client.session.patience == [60.0]
-
-
-@pytest.mark.parametrize("kwargs", [{"deferrable": False}, {"durable": False}])
-def test_who_cannot_go_on_later_waits_where_he_is(client: Client, kwargs: Any) -> None:
-    task = Pausing(client, {1: BudgetWaitError("used up", retry_after=250.0)})
-    for name, value in kwargs.items():
-        setattr(task.operator, name, value)
-    with pytest.raises(BudgetWaitError):
-        task.run()
-    assert client.session.patience == []
-
-
-def test_pauses_come_to_an_end(client: Client) -> None:
-    task = Pausing(client, {0: BudgetWaitError("used up", retry_after=250.0)}, timeout=100)
-    with pytest.raises(BudgetWaitError):
-        task.run()
-
-
-def test_a_pause_ends_by_itself() -> None:
-    async def collect() -> list[Any]:
-        return [event.payload async for event in PauseTrigger(until=time.time() - 1, carry={"a": 1}).run()]
-
-    assert asyncio.run(collect()) == [{"status": "success", "carry": {"a": 1}}]

@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import time
+from collections.abc import Callable, Iterator
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
 
+from airflow_src_provider import remote
 from airflow_src_provider.client.seven_bridges.tasks import Tasks
+from airflow_src_provider.client.seven_bridges.waits import TaskWait
 from airflow_src_provider.client.src.workspaces import Workspaces
-from airflow_src_provider.exceptions import ServiceUnavailableError
+from airflow_src_provider.exceptions import KilledError, ServiceUnavailableError
 from airflow_src_provider.operators.seven_bridges import SevenBridgesSubmitTasksOperator
 from airflow_src_provider.operators.src import SrcResumeWorkspaceOperator
 from airflow_src_provider.triggers.base import WaitTrigger
@@ -28,7 +32,7 @@ ENDED = {"ABORTED", "ABORTING"}
 
 
 class Killed(BaseException):
-    """What Airflow does after ``on_kill``: the process ends."""
+    """What Airflow does a few seconds after ``on_kill``: the process ends."""
 
 
 def many(sb: SbWorld, **more: Any) -> SevenBridgesSubmitTasksOperator:
@@ -82,6 +86,145 @@ def test_while_machines_are_being_resumed(src: SrcWorld, monkeypatch: pytest.Mon
         src.run(task)
     # What is asked for at that moment may be done as well.
     assert asked == [src.id_of("gpu-box"), src.id_of("Training box 2")]
+
+
+@pytest.fixture
+def handled() -> Iterator[Callable[[Any], None]]:
+    """Handle SIGTERM as Airflow does: the hook is called, then what was interrupted goes on."""
+    before = signal.getsignal(signal.SIGTERM)
+
+    def handle(task: Any) -> None:
+        signal.signal(signal.SIGTERM, lambda *_: task.on_kill())
+
+    yield handle
+    signal.signal(signal.SIGTERM, before)
+
+
+def terminated(error: Any = Killed) -> Any:
+    """Return what a signal and then the end of the process, or another error, look like at a call."""
+    signal.raise_signal(signal.SIGTERM)
+    return error()
+
+
+@pytest.mark.parametrize("durable", [True, False])
+@pytest.mark.parametrize("cancel", [True, False])
+@pytest.mark.parametrize("sent", [False, True])
+def test_nothing_more_is_started_when_the_handler_has_returned(
+    sb: SbWorld, handled: Any, monkeypatch: pytest.MonkeyPatch, durable: bool, cancel: bool, sent: bool
+) -> None:
+    """The signal comes with the third of four requests in hand, or on its way."""
+    task = many(sb, durable=durable, cancel_on_kill=cancel)
+    handled(task)
+    create, calls = Tasks.create, []
+
+    def interrupted(self: Tasks, *args: Any, **kwargs: Any) -> Any:
+        calls.append(args)
+        if len(calls) == 3 and not sent:
+            signal.raise_signal(signal.SIGTERM)
+        created = create(self, *args, **kwargs)
+        if len(calls) == 3 and sent:
+            signal.raise_signal(signal.SIGTERM)
+        return created
+
+    monkeypatch.setattr(Tasks, "create", interrupted)
+    with pytest.raises(KilledError):
+        sb.run(task)
+    assert len(statuses(sb)) == (3 if sent else 2)
+    assert (set(statuses(sb)) <= ENDED) is cancel
+
+
+@pytest.mark.parametrize("cancel", [True, False])
+def test_a_wait_in_the_worker_ends_soon_after_the_handler_has_returned(
+    sb: SbWorld, handled: Any, monkeypatch: pytest.MonkeyPatch, cancel: bool
+) -> None:
+    task = many(sb, poll_interval=1000.0, cancel_on_kill=cancel)
+    handled(task)
+    killed_at: list[float] = []
+
+    def sleep(seconds: float) -> None:
+        sb.sleep(seconds)
+        if not killed_at:
+            killed_at.append(sb.now())
+            signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(remote.time, "sleep", sleep)
+    if cancel:
+        with pytest.raises(KilledError):
+            sb.run(task)
+        assert sb.now() - killed_at[0] <= remote.NAP
+        assert set(statuses(sb)) <= ENDED
+    else:
+        # Nothing was ended, so it is waited for as long as this process is left running.
+        assert sb.run(task)["completed"] == 4
+
+
+def test_what_was_ended_during_a_look_is_not_waited_for_elsewhere(
+    sb: SbWorld, handled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = many(sb, deferrable=True)
+    handled(task)
+    look = TaskWait.look.__func__  # type: ignore[attr-defined]
+
+    def interrupted(cls: type, client: Any, ids: Any) -> Any:
+        found = look(cls, client, ids)
+        signal.raise_signal(signal.SIGTERM)
+        return found
+
+    monkeypatch.setattr(TaskWait, "look", classmethod(interrupted))
+    with pytest.raises(KilledError):
+        task.execute(make_context(FakeStore()))
+    assert set(statuses(sb)) <= ENDED
+
+
+def test_what_was_ended_while_the_queue_is_full_does_not_pause(
+    sb: SbWorld, handled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = many(sb, deferrable=True)
+    handled(task)
+    full = ServiceUnavailableError("queue full", status=503)
+    at_call(monkeypatch, Tasks, "create", 3, lambda: terminated(lambda: full))
+    with pytest.raises(ServiceUnavailableError):
+        task.execute(make_context(FakeStore()))
+    assert (len(statuses(sb)), set(statuses(sb)) <= ENDED) == (2, True)
+
+
+def test_nothing_comes_up_where_the_signal_came(sb: SbWorld, handled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    task = many(sb)
+    handled(task)
+    told: list[str] = []
+    monkeypatch.setattr(task.log, "error", lambda message, *values: told.append(message % values))
+
+    def fail(self: TaskWait, client: Any) -> list[str]:
+        raise ValueError("odd answer")
+
+    monkeypatch.setattr(TaskWait, "cancel", fail)
+    at_call(monkeypatch, Tasks, "create", 3, terminated)
+    with pytest.raises(Killed):
+        sb.run(task)
+    started = [str(one["id"]) for one in sb.client.tasks.list(project=ARCHIVE)]
+    assert len(told) == 1
+    assert all(text in told[0] for text in ("odd answer", *started)), "who reads the log can end them by hand"
+
+
+def test_no_machine_is_resumed_when_the_handler_has_returned(
+    src: SrcWorld, handled: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task = SrcResumeWorkspaceOperator(task_id="resume", workspace=["gpu-box", "Training box 2"])
+    handled(task)
+    action, asked, undone = Workspaces.action, [], []
+
+    def interrupted(self: Workspaces, id_: str, *args: Any, **kwargs: Any) -> Any:
+        asked.append(id_)
+        answer = action(self, id_, *args, **kwargs)
+        signal.raise_signal(signal.SIGTERM)
+        return answer
+
+    monkeypatch.setattr(Workspaces, "action", interrupted)
+    monkeypatch.setattr(Workspaces, "pause", lambda self, id_: undone.append(id_))
+    with pytest.raises(KilledError):
+        src.run(task)
+    assert asked == [src.id_of("gpu-box")]
+    assert set(undone) == set(asked)
 
 
 def test_while_a_task_pauses(sb: SbWorld, monkeypatch: pytest.MonkeyPatch) -> None:
