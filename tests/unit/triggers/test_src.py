@@ -54,25 +54,37 @@ def test_a_kill_leaves_the_machine_if_asked_to(src: SrcWorld) -> None:
 
 
 def kill(
-    src: SrcWorld, monkeypatch: pytest.MonkeyPatch, trigger: SrcWorkspaceTrigger, state: Callable[[], str | None]
-) -> None:
-    """Let a trigger hear that it was killed, and let as much time pass as it takes."""
+    src: SrcWorld,
+    monkeypatch: pytest.MonkeyPatch,
+    trigger: SrcWorkspaceTrigger,
+    state: Callable[[], str | None],
+    beside: SrcWorkspaceTrigger | None = None,
+) -> list[Any]:
+    """Let a trigger hear that it was killed and let time pass until it is done; return the events of another one."""
+
+    async def main() -> list[Any]:
+        killed = asyncio.create_task(trigger.on_kill())
+        events = [] if beside is None else [event.payload async for event in beside.run()]
+        await killed
+        return events
 
     class Loop(VirtualLoop):
+        _virtual = 0.0
+
         @property
         def virtual(self) -> float:
             return self._virtual
 
         @virtual.setter
         def virtual(self, value: float) -> None:
-            if value > getattr(self, "_virtual", value):
+            if value > self._virtual:
                 src.sandbox.advance(value - self._virtual)
             self._virtual = value
 
     monkeypatch.setattr(base, "_cancel_threads", InlineExecutor())
     monkeypatch.setattr(trigger, "_task_state", state)
     with asyncio.Runner(loop_factory=Loop) as runner:
-        runner.run(trigger.on_kill())
+        return runner.run(main())
 
 
 def test_a_machine_that_still_resumes_is_paused_once_it_runs(src: SrcWorld, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -179,3 +191,24 @@ def test_a_triggerer_that_ends_does_not_wait_for_a_creation(
 
     asyncio.run(main())
     assert "This triggerer ends" in caplog.text
+
+
+@pytest.mark.parametrize("seconds", [40.0, 75.0, 110.0, 140.0])
+def test_a_new_run_ends_with_a_machine_that_runs_though_the_killed_one_pauses_it(
+    src: SrcWorld, monkeypatch: pytest.MonkeyPatch, seconds: float
+) -> None:
+    """A run is marked failed while its resume goes on; the next run joins that resume."""
+    src.world.plan("resume", outcome="success", seconds=seconds)
+    killed = deferred_resume(src)
+    src.sandbox.advance(10)
+    task, context = SrcResumeWorkspaceOperator(task_id="resume", workspace="gpu-box", deferrable=True), make_context()
+    with pytest.raises(TaskDeferred) as deferred:
+        task.execute(context)
+    joined = deferred.value.trigger
+    assert isinstance(joined, SrcWorkspaceTrigger)
+    (event,) = kill(src, monkeypatch, killed, lambda: "failed", beside=joined)
+    with pytest.raises(TaskDeferred) as again:
+        task.resume_execution(deferred.value.method_name, {"event": event}, context)
+    assert src.resume(task, again.value, context)["changed"]
+    src.sandbox.advance(300)
+    assert (src.status("gpu-box"), src.effects("gpu-box")) == ("running", {"resume": 2, "pause": 1})
