@@ -4,7 +4,7 @@ There is one hub for each event loop and connection. It lives while somebody wai
 together: whoever is due takes along everybody who will be due before long. How soon a wait is due follows from the
 interval it asked for, its age, and what the token's budget has left; when its time is over, there is one last look.
 Requests run in threads of the hub's own, never on the loop, and do not wait inside: a "not now" comes back here, and
-the next look comes later.
+the next look comes later. No kind waits for the looks of another, which may take a minute when a service hangs.
 
 What happens to an error depends on whom it concerns. One that may pass stays here. One that will not pass ends all
 waits of that kind, each with an event that says why, if it is about all of them (a refused token, say). When the
@@ -20,6 +20,7 @@ import contextlib
 import contextvars
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -54,7 +55,8 @@ MOST_APART = 64
 LONGEST_APART = 60.0
 
 _hubs: dict[asyncio.AbstractEventLoop, dict[Hashable, Hub]] = {}
-_threads = ThreadPoolExecutor(max_workers=4, thread_name_prefix="airflow-src-provider-poll")
+# A thread for each kind of wait of some connections: one service that hangs must not keep the others from being asked.
+_threads = ThreadPoolExecutor(max_workers=16, thread_name_prefix="airflow-src-provider-poll")
 
 
 _epoch = time.time
@@ -74,9 +76,8 @@ class Hub:
         self._make_client = make_client
         self._on_idle = on_idle
         self._client: Any = None
+        self._making = threading.Lock()
         self._rounds: dict[type[Wait], Round] = {}
-        self._joined = asyncio.Event()
-        self._poller: asyncio.Task[None] | None = None
 
     @classmethod
     def of(cls, key: Hashable, make_client: Callable[[], Any]) -> Hub:
@@ -115,40 +116,36 @@ class Hub:
         waiter = Waiter(wait, interval, deadline - _epoch(), future, tell)
         round_ = self._rounds.setdefault(type(wait), Round())
         round_.join(waiter)
-        self._joined.set()
-        if self._poller is None or self._poller.done():
+        if round_.poller is None or round_.poller.done():
             # An empty context: otherwise the poller's lines would go to the log of the first task that waits here.
-            self._poller = asyncio.create_task(self._run(), context=contextvars.Context())
+            round_.poller = asyncio.create_task(self._run(type(wait), round_), context=contextvars.Context())
         try:
             return await asyncio.wait_for(future, waiter.last - now() + LAST_LOOK)
         except TimeoutError:
             return waiter.progress.event("timeout")
         finally:
-            if waiter in round_.waiters:
-                round_.waiters.remove(waiter)
-            if self._poller is not None and not any(r.waiters for r in self._rounds.values()):
+            round_.waiters.remove(waiter)
+            if not round_.waiters:
                 if not loop.is_closed():
-                    self._poller.cancel()
-                self._poller = None
-                self._on_idle()
+                    round_.poller.cancel()
+                round_.poller = None
+                if not any(r.waiters for r in self._rounds.values()):
+                    self._on_idle()
 
-    async def _run(self) -> None:
+    async def _run(self, kind: type[Wait], round_: Round) -> None:
         try:
-            while active := [(kind, r) for kind, r in self._rounds.items() if r.waiters]:
-                self._joined.clear()
-                for kind, round_ in active:
-                    if round_.waiters and round_.due() <= now() + COALESCE:
-                        await self._look(kind, round_)
-                upcoming = [round_.due() for _, round_ in active if round_.waiters]
-                if upcoming:
+            while round_.waiters:
+                round_.joined.clear()
+                if round_.due() <= now() + COALESCE:
+                    await self._look(kind, round_)
+                if round_.waiters:
                     with contextlib.suppress(TimeoutError):
-                        await asyncio.wait_for(self._joined.wait(), max(COALESCE, min(upcoming) - now()))
+                        await asyncio.wait_for(round_.joined.wait(), max(COALESCE, round_.due() - now()))
                         await asyncio.sleep(JOIN_WINDOW)
         except Exception as error:
             log.exception("The poller failed")
-            for round_ in self._rounds.values():
-                for waiter in round_.waiters:
-                    waiter.fail(error)
+            for waiter in round_.waiters:
+                waiter.fail(error)
 
     async def _look(self, kind: type[Wait], round_: Round) -> None:
         together, alone = round_.begin_look()
@@ -243,8 +240,9 @@ class Hub:
             waiter.miss_alone(error)
 
     def _ask(self, kind: type[Wait], round_: Round, ids: list[str]) -> tuple[Mapping[str, Any], float]:
-        if self._client is None:
-            self._client = self._make_client()
+        with self._making:
+            if self._client is None:
+                self._client = self._make_client()
         session = self._client.session
         before = session.calls
         try:

@@ -131,6 +131,8 @@ class Round:
 
     def __init__(self) -> None:
         self.waiters: list[Waiter] = []
+        self.joined = asyncio.Event()
+        self.poller: asyncio.Task[None] | None = None
         self.not_before = self._no_last_before = self._not_alone_before = float("-inf")
         #: Looks at all together that failed in a row.
         self.failures = 0
@@ -143,6 +145,7 @@ class Round:
         # A wait may be long over when its triggerer comes back: look soon, together with all that join now.
         waiter.due += waiter.period * jitter() if self.waiters else min(JOIN_WINDOW, waiter.period)
         self.waiters.append(waiter)
+        self.joined.set()
 
     def due(self) -> float:
         usual = min(max(w.due, self._not_alone_before) if w.alone else w.due for w in self.waiters)

@@ -263,7 +263,7 @@ def test_the_hub_ends_with_its_last_waiter_and_a_new_loop_gets_a_new_one() -> No
     async def main() -> Hub:
         one = hub(service)
         await one.wait(JobWait(["a"]), interval=1, deadline=FOREVER)
-        assert one._poller is None
+        assert one._rounds[JobWait].poller is None
         assert hub(service) is not one
         hub_module._hubs.clear()
         return one

@@ -12,7 +12,7 @@ import pytest
 from airflow_src_provider.exceptions import ServerError
 from airflow_src_provider.triggers import hub as hub_module
 from airflow_src_provider.triggers.rounds import LAST_EVERY, LAST_LOOK
-from tests.unit.triggers.test_hub import FOREVER, JobWait, Service, hub, virtual_time
+from tests.unit.triggers.test_hub import FOREVER, JobWait, OtherWait, Service, hub, virtual_time
 from tests.unit.triggers.virtual_loop import run
 
 __all__ = ["virtual_time"]
@@ -130,6 +130,24 @@ def test_an_answer_that_is_on_its_way_at_the_deadline_counts(monkeypatch: pytest
     [(event, at)] = ends(Service({"j0": 55.0}), [60.0], interval=48.75)
     assert event["status"] == "success"
     assert at == pytest.approx(65, abs=1)
+
+
+def test_a_kind_that_hangs_keeps_no_other_from_its_last_look(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Hanging(SlowExecutor):
+        def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
+            self.seconds = 90 if OtherWait in args else 0
+            return super().submit(fn, *args, **kwargs)
+
+    monkeypatch.setattr(hub_module, "_threads", Hanging(0))
+    service = Service({"a": 20.0, "b": FOREVER})
+
+    async def main() -> list[dict[str, Any]]:
+        one = hub(service)
+        return await asyncio.gather(
+            one.wait(OtherWait(["b"]), interval=30, deadline=200), one.wait(JobWait(["a"]), interval=60, deadline=30)
+        )
+
+    assert [event["status"] for event in run(main())] == ["timeout", "success"]
 
 
 def test_who_left_during_a_look_hears_nothing_of_it(monkeypatch: pytest.MonkeyPatch) -> None:
