@@ -382,12 +382,9 @@ class SrcCreateWorkspaceOperator(SrcOperator):
     def _end_if_last(self, context: Context, carry: dict[str, Any]) -> None:
         """Delete what was created, unless a retry will go on with it."""
         goes_on = self.durable and context["ti"].try_number <= (context["ti"].max_tries or 0)
-        if goes_on or not self.cancel_on_kill or not carry["created"]:
-            return
         wait = self.waits_for(carry)
-        assert wait is not None
-        for line in wait.cancel(self.client):
-            self.log.info(line)
+        if wait is not None and carry["created"] and not goes_on:
+            self._end(wait)
 
     def on_kill(self) -> None:
         """Delete the new workspace, also when the service has not said yet which one it is."""
