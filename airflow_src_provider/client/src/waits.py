@@ -27,8 +27,8 @@ from airflow_src_provider.client.src.states import (
     raw_status,
     status_of,
 )
-from airflow_src_provider.client.waiting import Seen, Wait, for_each
-from airflow_src_provider.exceptions import ApiError, BadRequestError, NotFoundError
+from airflow_src_provider.client.waiting import NOT_NOW, Seen, Wait, for_each
+from airflow_src_provider.exceptions import ApiError, BadRequestError, ConflictError, NotFoundError
 
 #: Bounds of what a task reports of many workspaces.
 MAX_SUMMARIES = 200
@@ -282,6 +282,7 @@ class WorkspaceWait(Wait):
         told: dict[str, str] = {}
         refused: dict[str, str] = {}
         hurry, began = client.session.ending, time.time()
+        refused_since = began
         while pending:
             found: Mapping[str, Json] = {}
             # Somebody may use the machine by now. A deletion has no such question, and is asked for at once.
@@ -296,11 +297,13 @@ class WorkspaceWait(Wait):
             for id_, (refusal, text) in zip(ready, tried, strict=True):
                 refused[id_], told[id_] = refusal, text
             pending = [*creating, *(id_ for id_ in ready if refused[id_])]
-            patience, pause = (CREATING_PATIENCE, CREATING_AGAIN) if creating else (UNDO_PATIENCE, UNDO_AGAIN)
-            if hurry or time.time() - began >= patience:
+            now = time.time()
+            if creating:
+                refused_since = now
+            if hurry or now - began >= CREATING_PATIENCE or now - refused_since >= UNDO_PATIENCE:
                 break
             if pending:
-                yield told, pause
+                yield told, CREATING_AGAIN if creating else UNDO_AGAIN
         for id_ in pending:
             why = f"cannot be {_DONE[undo]} at this moment, so it may be left running: {refused[id_]}"
             told[id_] = f"Workspace {id_} {why}"
@@ -367,7 +370,7 @@ def _end(client: Any, undo: str, id_: str) -> tuple[str, str]:
             client.workspaces.pause(id_)
     except NotFoundError:
         return "", f"Workspace {id_} is gone already."
-    except BadRequestError as error:
+    except (BadRequestError, ConflictError, *NOT_NOW) as error:
         return error.message, f"Workspace {id_} cannot be {_DONE[undo]} yet, which is tried again: {error.message}"
     except ApiError as error:
         return "", f"Whether workspace {id_} is {_DONE[undo]} is not known, look at it in the portal: {error}"

@@ -10,7 +10,14 @@ import pytest
 
 from airflow_src_provider.client.src import waits
 from airflow_src_provider.client.src.waits import WorkspaceWait, is_outdated, is_overtaken
-from airflow_src_provider.exceptions import BadRequestError, NotFoundError, ServerError
+from airflow_src_provider.exceptions import (
+    BadRequestError,
+    BudgetWaitError,
+    ConflictError,
+    NotFoundError,
+    ServerError,
+    ServiceUnavailableError,
+)
 
 T0 = 1_800_000_000.0
 ONE, TWO = "00000000-0000-4000-8000-000000000001", "00000000-0000-4000-8000-000000000002"
@@ -96,6 +103,26 @@ def test_a_creation_without_end_is_left_after_an_hour_and_it_is_said(clock: Simp
     (line,) = deleting().cancel(client_of(service))
     assert line == f"Workspace {ONE} cannot be deleted at this moment, so it may be left running: not now"
     assert 3600 <= clock.time() - T0 < 3700
+
+
+def test_the_service_may_refuse_for_a_while_after_a_long_creation(clock: SimpleNamespace) -> None:
+    service = Workspaces(clock, lambda age: "creating" if age < 3000 else "running", lambda age: age < 3100)
+    (line,) = deleting().cancel(client_of(service))
+    assert line.startswith("Asked to delete")
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        ConflictError("409", service="workspace", method="POST", path="x"),
+        ServiceUnavailableError("Queue is full", status=503),
+        BudgetWaitError("the budget is used up"),
+    ],
+)
+def test_what_was_certainly_not_taken_is_asked_for_again(clock: SimpleNamespace, error: Exception) -> None:
+    service = Workspaces(clock, lambda _: "running", lambda age: error if age < 100 else False)
+    (line,) = pausing().cancel(client_of(service))
+    assert line.startswith("Asked to pause")
 
 
 @pytest.mark.parametrize("status", ["running", ServerError("500", service="workspace", method="GET", path="x")])
