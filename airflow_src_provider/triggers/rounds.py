@@ -185,10 +185,10 @@ class Round:
             waiter.due = now() + waiter.period * self._factor
 
     def back_off(self, least: float, exactly: bool = False) -> None:
+        # Whose time is over cannot wait as long, and has one more look before it ends.
+        last = LAST_EVERY * min(BACK_OFF_MAX, 2.0**self.failures)
         self.failures += 1
-        longer = min(BACK_OFF_MAX, 2.0**self.failures) * jitter()
         usual = min((waiter.period for waiter in self.waiters), default=0.0)
-        pause = least if exactly else max(least, usual * longer)
+        pause = least if exactly else max(least, usual * min(BACK_OFF_MAX, 2.0**self.failures) * jitter())
         self.not_before = now() + pause
-        # Whose time is over cannot wait as long.
-        self._no_last_before = now() + min(pause, max(least, LAST_EVERY * longer))
+        self._no_last_before = now() + min(pause, max(least, last))

@@ -110,6 +110,17 @@ def test_a_failure_shortly_before_the_deadline_does_not_keep_the_last_look_away(
     assert event["status"] == "success"
 
 
+def test_a_failure_of_the_last_look_itself_leaves_time_for_another() -> None:
+    service = Service({"j0": 50.0})
+
+    async def main() -> dict[str, Any]:
+        asyncio.get_running_loop().call_later(40, service.errors.append, ServerError("busy"))
+        return await hub(service).wait(JobWait(["j0"]), interval=300, deadline=58)
+
+    assert run(main())["status"] == "success"
+    assert [round(at) for at, _ in service.looks] == [0, 60, 65]
+
+
 def test_last_looks_in_an_outage_are_few_and_never_the_cause_of_more() -> None:
     class Away(Service):
         def look(self, ids: Sequence[str]) -> dict[str, str]:
