@@ -10,34 +10,27 @@ When the budget is short, looks at remote work yield to the requests that do som
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import os
 import random
-import tempfile
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Mapping
-from dataclasses import astuple, dataclass, field
-from pathlib import Path
+from dataclasses import astuple
 from typing import TypeVar
-from urllib.parse import urlsplit
 
-from airflow_src_provider.client.filestore import FileStore
+from airflow_src_provider.client.budget_settings import BudgetSettings as BudgetSettings
 from airflow_src_provider.client.forks import renew_after_fork
 from airflow_src_provider.client.learning import Ceiling
 from airflow_src_provider.client.rate_headers import integer, retry_after, until_reset
-from airflow_src_provider.client.redaction import HIDDEN
 from airflow_src_provider.client.stores import (
     MemoryStore,
-    RedisStore,
     Store,
     StoreDownError,
     held_back,
     reserve_for_work,
 )
-from airflow_src_provider.exceptions import BudgetWaitError, InvalidInputError
+from airflow_src_provider.exceptions import BudgetWaitError
 
 log = logging.getLogger(__name__)
 
@@ -46,68 +39,6 @@ T = TypeVar("T")
 STORE_RETRY = 5.0
 ON_THEIR_WAY = 8
 QUIET_WAIT = 2.0
-MAX_SILENCE = 600.0
-
-
-@dataclass(frozen=True)
-class BudgetSettings:
-    """How much a token may be used, and where that is counted.
-
-    :param origin: base URL of the service; scheme, host and port are used.
-    :param limit: requests per window that the service allows.
-    :param window: length of the window in seconds.
-    :param share: part of the allowance to use, above 0 and up to 1; less leaves room for the token's other users.
-    :param store: empty for the log of this host, or a ``redis://`` / ``rediss://`` URL for several hosts.
-    :param directory: directory of this host's log; empty for one of this user among the temporary files.
-    """
-
-    origin: str
-    limit: int
-    window: float
-    share: float = 1.0
-    store: str = field(default="", repr=False)
-    directory: str | Path = ""
-
-    def __post_init__(self) -> None:
-        if isinstance(self.limit, bool) or not isinstance(self.limit, int) or self.limit < 1:
-            raise InvalidInputError("rate_limit", self.limit, "a whole number of requests, 1 or more")
-        if isinstance(self.window, bool) or not isinstance(self.window, int | float) or not 0 < self.window <= 86400:
-            raise InvalidInputError("rate_window", self.window, "seconds, above 0 and at most 86400")
-        if isinstance(self.share, bool) or not isinstance(self.share, int | float) or not 0 < self.share <= 1:
-            raise InvalidInputError("rate_share", self.share, "a number above 0 and at most 1")
-        if self.store and not _is_redis_url(self.store):
-            # It may hold a password.
-            raise InvalidInputError("budget_store", HIDDEN, "empty (this host) or a redis:// or rediss:// URL")
-
-    @property
-    def margin(self) -> float:
-        """Seconds added to the window, for the time that a request takes to arrive."""
-        return max(0.05, min(1.0, self.window / 120))
-
-    @property
-    def longest_silence(self) -> float:
-        """Seconds beyond which a server's wish for silence is taken for a misunderstanding."""
-        return max(MAX_SILENCE, 2 * self.window)
-
-    @property
-    def allowed(self) -> int:
-        """Requests per window that this budget gives out."""
-        return max(1, int(self.limit * self.share))
-
-    def name(self, token: str) -> str:
-        """Name of the shared log: from origin and token, without showing the token."""
-        parts = urlsplit(self.origin)
-        digest = hashlib.sha256(f"{parts.scheme}://{parts.netloc}\n{token}".encode()).hexdigest()[:20]
-        host = "".join(c if c.isalnum() or c in ".-" else "-" for c in parts.netloc)
-        return f"{host}-{digest}"
-
-    def open_store(self, token: str) -> Store:
-        """Build the store. Nothing is touched or connected before its first use."""
-        window = self.window + self.margin
-        if self.store:
-            return RedisStore(self.store, self.name(token), self.allowed, window, self.limit)
-        directory = self.directory or Path(tempfile.gettempdir()) / f"airflow-src-provider-{os.getuid()}"
-        return FileStore(directory, self.name(token), self.allowed, window)
 
 
 class Budget:
@@ -129,12 +60,14 @@ class Budget:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self.settings = settings
+        self._name = settings.name(token)
         self._store = store or settings.open_store(token)
         self._sleep = sleep
         self._clock = clock
         self._store_down_until = 0.0
         self._refusals = 0
         self._silent_until = float("-inf")
+        self._gate_until = float("-inf")
         self._ceiling = Ceiling(settings.allowed, settings.window, clock)
         self._yields_until = float("inf")
         self._competes_until = float("-inf")
@@ -142,10 +75,12 @@ class Budget:
         self.renew_after_fork()
 
     def renew_after_fork(self) -> None:
-        self._turn = threading.Lock()
-        self._yielding_turn = threading.Lock()
+        self._turn = threading.RLock()
+        self._yielding_turn = threading.RLock()
         self._turn_ends = float("-inf")
         self._fallback: Store | None = None
+        self._fallback_lock = threading.Lock()
+        self._shared_since = float("-inf")
         self._alone_since = float("-inf")
         self._sent: deque[float] = deque(maxlen=self._alone)
 
@@ -166,7 +101,7 @@ class Budget:
 
     @property
     def _alone(self) -> int:
-        """Requests per window that one process may send while it knows nothing of the others."""
+        """Requests per window that one host, or one process, may send while it knows nothing of the others."""
         return self.settings.allowed - held_back(self.settings.allowed)
 
     def acquire(self, timeout: float | None = None, yields: bool = False) -> float:
@@ -182,9 +117,10 @@ class Budget:
         # One waiter per process: the others queue here instead of asking the store in a herd. Those who yield queue
         # apart, so that nobody is behind them.
         turn = self._yielding_turn if yields else self._turn
-        if not turn.acquire(timeout=-1 if timeout is None else min(max(0.0, timeout), threading.TIMEOUT_MAX)):
-            raise self._too_long(max(0.0, self._turn_ends - self._clock()), "other threads wait for it too")
+        longest = -1 if timeout is None else min(max(0.0, timeout), threading.TIMEOUT_MAX)
         try:
+            if not turn.acquire(timeout=longest):
+                raise self._too_long(max(0.0, self._turn_ends - self._clock()), "other threads wait for it too")
             told = False
             while True:
                 pause, reason = self._using_store(lambda store: self._step(store, yields))
@@ -206,7 +142,11 @@ class Budget:
                 self._turn_ends = now + pause
                 self._sleep(pause)
         finally:
-            turn.release()
+            # A signal's handler may raise at any moment, also between taking the turn and knowing that it was taken.
+            try:  # noqa: SIM105
+                turn.release()
+            except RuntimeError:
+                pass  # It was not had.
 
     def _too_long(self, pause: float, reason: str) -> BudgetWaitError:
         return BudgetWaitError(
@@ -216,7 +156,11 @@ class Budget:
         )
 
     def _step(self, store: Store, yields: bool) -> tuple[float, str]:
-        closed = store.gate()
+        closed, own = store.gate(), self._gate_until - self._clock()
+        if own > 0 >= closed:
+            # The store has forgotten it, or is another one by now.
+            store.close_gate(own)
+        closed = max(closed, own)
         if closed > 0:
             # Spread the first requests after the gate opens, so that processes do not wake as a herd.
             return closed + random.uniform(0.0, min(0.5, closed / 20) + 0.05), "the service asked for silence"
@@ -259,14 +203,17 @@ class Budget:
                 now = self._clock()
                 # Nobody spends more than a fifth of the time on waiting for a store that does not answer.
                 self._store_down_until = now + max(STORE_RETRY, 4 * (now - started))
-                if fallback is None:
-                    fallback = self._fall_back(error)
+                fallback = self._fall_back(error)
             else:
                 if fallback is not None:
                     log.info("The shared request budget is back.")
                     self._fallback = None
+                    self._shared_since = self._clock()
                 return result
-        return use(fallback)
+        try:
+            return use(fallback)
+        except StoreDownError as error:
+            return use(self._fall_back(error, fallback))
 
     def _report(self, fallback: Store) -> None:
         """Tell the store what happened while it was away: what was sent, and what the service asked for."""
@@ -276,19 +223,48 @@ class Budget:
         self._store.record(sum(moment >= since for moment in tuple(self._sent)))
         self._alone_since = self._clock()
 
-    def _fall_back(self, error: StoreDownError) -> Store:
-        log.warning(
-            "The shared request budget cannot be used (%s): until it is back, this process sends at most %d requests "
-            "per %g s.",
-            error,
-            self._alone,
-            self.settings.window,
-        )
-        self._alone_since = self._clock()
-        # What this process has sent in the running window counts here too.
-        window = self.settings.window + self.settings.margin
-        self._fallback = MemoryStore(self._alone, window, self._clock, tuple(self._sent))
-        return self._fallback
+    def _fall_back(self, error: StoreDownError, failed: Store | None = None) -> Store:
+        """Return what to count in while the store is down: the same for all threads.
+
+        :param failed: what took the store's place until now, if that cannot be used either.
+        """
+        with self._fallback_lock:
+            if self._fallback is not None and self._fallback is not failed:
+                return self._fallback
+            fallback: Store | None = None
+            who = "the processes of this host together send"
+            if failed is None:
+                self._alone_since = self._clock()
+                fallback = self._host_log()
+            if fallback is None:
+                # What this process has sent in the running window counts here too.
+                window = self.settings.window + self.settings.margin
+                fallback = MemoryStore(self._alone, window, self._clock, tuple(self._sent))
+                who = "this process sends"
+            log.warning(
+                "The shared request budget cannot be used (%s): until it is back, %s at most %d requests per %g s.",
+                error,
+                who,
+                self._alone,
+                self.settings.window,
+            )
+            self._fallback = fallback
+            return fallback
+
+    def _host_log(self) -> Store | None:
+        """Return the log of this host, unless that is what cannot be used.
+
+        Processes come and go, one for each task: each of them with a share of its own would be no bound.
+        """
+        if not self.settings.store:
+            return None
+        store = self.settings.host_store(self._name, self._alone)
+        try:
+            # What this process has sent through the shared store; the rest is in there already.
+            store.add(moment for moment in tuple(self._sent) if moment >= self._shared_since)
+        except StoreDownError:
+            return None
+        return store
 
     def observe(self, status: int, headers: Mapping[str, str]) -> None:
         """Learn from an answer: close the gate when the server is out of patience, or nearly so.
@@ -334,6 +310,7 @@ class Budget:
     def _close_gate(self, seconds: float) -> float:
         # A server that asks for a day of silence is misunderstood more likely than obeyed.
         seconds = min(seconds, self.settings.longest_silence)
+        self._gate_until = max(self._gate_until, self._clock() + seconds)
         self._using_store(lambda store: store.close_gate(seconds))
         return seconds
 
@@ -366,14 +343,6 @@ def open_budget(settings: BudgetSettings, token: str) -> Budget:
                 *rate,
             )
     return _budgets.get(key) or _budgets.setdefault(key, Budget(settings, token))
-
-
-def _is_redis_url(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        return parts.scheme in ("redis", "rediss") and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
 
 
 def _clock_time(seconds_from_now: float) -> str:

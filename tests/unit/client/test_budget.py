@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import email.utils
-import itertools
 import logging
 import os
 import random
@@ -15,10 +14,10 @@ from typing import Any
 import pytest
 from requests.structures import CaseInsensitiveDict
 
-from airflow_src_provider.client import budget as budget_module
 from airflow_src_provider.client.budget import Budget, BudgetSettings
-from airflow_src_provider.client.stores import MemoryStore, StoreDownError
-from airflow_src_provider.exceptions import BudgetWaitError, InvalidInputError
+from airflow_src_provider.client.stores import MemoryStore
+from airflow_src_provider.exceptions import BudgetWaitError
+from tests.unit.client.interruptions import interrupt
 from tests.unit.client.server import SteppedClock
 from tests.unit.client.sessions import TOKEN, new_budget
 
@@ -125,6 +124,21 @@ def test_a_thread_does_not_queue_for_longer_than_it_may() -> None:
     go.set()
     thread.join(10)
     assert not thread.is_alive()
+
+
+def test_whenever_a_signal_comes_the_turn_is_given_back(clock: SteppedClock) -> None:
+    moment = 0
+    interrupted = True
+    while interrupted:
+        budget = new_budget(clock)
+        interrupted = interrupt(budget.acquire, moment)
+        waits: list[float] = []
+        thread = threading.Thread(target=lambda budget=budget, waits=waits: waits.append(budget.acquire(timeout=5)))
+        thread.start()
+        thread.join()
+        assert waits == [0], moment
+        moment += 1
+    assert moment > 10
 
 
 def test_a_child_forked_while_a_thread_waits_can_go_on(tmp_path: Path) -> None:
@@ -241,6 +255,19 @@ def test_the_gate_holds_other_processes_too(tmp_path: Path) -> None:
     Budget(settings, "another").acquire(timeout=0)
 
 
+def test_what_the_store_has_forgotten_of_it_a_process_that_was_refused_tells_it_again(clock: SteppedClock) -> None:
+    budget = new_budget(clock)
+    budget.observe(429, {})
+    clock.now += 10
+    emptied = budget._store = MemoryStore(1000, 60.5, clock)
+    with pytest.raises(BudgetWaitError, match="silence") as caught:
+        budget.acquire(timeout=1)
+    assert caught.value.retry_after == pytest.approx(50, abs=1)
+    assert emptied.gate() == pytest.approx(50)
+    clock.now += 50
+    assert budget.acquire() == 0
+
+
 def test_processes_do_not_wake_as_a_herd(clock: SteppedClock) -> None:
     starts = []
     for seed in range(20):
@@ -250,153 +277,3 @@ def test_processes_do_not_wake_as_a_herd(clock: SteppedClock) -> None:
         starts.append(wait_after(clock, budget, 429, {}))
     assert all(60 <= start <= 60.6 for start in starts)
     assert max(starts) - min(starts) > 0.3
-
-
-# --- without its store ---
-
-
-class FlakyStore(MemoryStore):
-    down = False
-
-    def try_acquire(self, most: int | None = None) -> float:
-        if self.down:
-            raise StoreDownError("the disk is on fire")
-        return super().try_acquire(most)
-
-    def gate(self) -> float:
-        if self.down:
-            raise StoreDownError("the disk is on fire")
-        return super().gate()
-
-    def close_gate(self, seconds: float) -> None:
-        if self.down:
-            raise StoreDownError("the disk is on fire")
-        super().close_gate(seconds)
-
-
-@pytest.fixture
-def flaky(clock: SteppedClock) -> tuple[Budget, FlakyStore]:
-    settings = BudgetSettings(URL, 100, 60.0)
-    store = FlakyStore(100, 60.5, clock)
-    return Budget(settings, TOKEN, store=store, sleep=clock.sleep, clock=clock), store
-
-
-def test_without_its_store_a_process_goes_on_with_a_small_share(
-    flaky: tuple[Budget, FlakyStore], clock: SteppedClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    budget, store = flaky
-    budget.acquire()
-    clock.now += 10
-    store.down = True
-    # What it sent before counts too.
-    assert sum(budget.acquire() for _ in range(9)) == 0
-    assert budget.acquire() == pytest.approx(50.5, abs=0.01)
-    (warning,) = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
-    assert "the disk is on fire" in warning
-    assert "at most 10 requests per 60 s" in warning
-
-
-def test_a_store_that_is_back_is_used_again(
-    flaky: tuple[Budget, FlakyStore], clock: SteppedClock, caplog: pytest.LogCaptureFixture
-) -> None:
-    caplog.set_level(logging.INFO)
-    budget, store = flaky
-    store.down = True
-    for _ in range(10):
-        budget.acquire()
-    store.down = False
-    with pytest.raises(BudgetWaitError):
-        budget.acquire(timeout=1)
-    clock.now += budget_module.STORE_RETRY
-    assert sum(budget.acquire() for _ in range(90)) == 0
-    # What was sent meanwhile is on record with the rest.
-    assert store.used() == 100
-    assert [record.levelname for record in caplog.records] == ["WARNING", "INFO"]
-    assert "is back" in caplog.messages[-1]
-
-
-def test_what_is_sent_during_two_failures_in_a_row_is_all_on_record(
-    flaky: tuple[Budget, FlakyStore], clock: SteppedClock
-) -> None:
-    budget, store = flaky
-    for _ in range(2):
-        store.down = True
-        clock.now += budget_module.STORE_RETRY
-        budget.acquire()
-        budget.acquire()
-        # It takes the report, and is away again before the request that came with it.
-        store.down = False
-        clock.now += budget_module.STORE_RETRY
-        budget._report(budget._fallback or store)
-    store.down = False
-    clock.now += budget_module.STORE_RETRY
-    budget.acquire()
-    assert store.used() == 5
-
-
-def test_a_refusal_is_obeyed_without_the_store_too(flaky: tuple[Budget, FlakyStore], clock: SteppedClock) -> None:
-    budget, store = flaky
-    store.down = True
-    assert 60 <= wait_after(clock, budget, 429, {}) <= 61
-
-
-def test_a_refusal_that_came_while_the_store_was_away_holds_for_everybody_afterwards(
-    flaky: tuple[Budget, FlakyStore], clock: SteppedClock
-) -> None:
-    budget, store = flaky
-    store.down = True
-    budget.observe(429, {})
-    store.down = False
-    clock.now += budget_module.STORE_RETRY
-    with pytest.raises(BudgetWaitError, match="silence"):
-        budget.acquire(timeout=50)
-    assert store.gate() == pytest.approx(55)
-
-
-def test_a_store_that_hangs_is_asked_seldom(flaky: tuple[Budget, FlakyStore], clock: SteppedClock) -> None:
-    budget, store = flaky
-    asked: list[float] = []
-
-    def hang() -> float:
-        asked.append(clock.now)
-        clock.now += 5
-        raise StoreDownError("held by another process")
-
-    store.gate = hang  # type: ignore[method-assign]
-    for _ in range(100):
-        budget.acquire()
-        clock.now += 6
-    assert all(later - earlier >= 25 for earlier, later in itertools.pairwise(asked))
-    assert len(asked) > 10
-
-
-def test_a_store_without_its_libraries_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("airflow_src_provider.client.stores.find_spec", lambda name: None)
-    with pytest.raises(InvalidInputError, match=r"airflow-src-provider\[redis\]"):
-        Budget(BudgetSettings(URL, 1, 1.0, store="redis://127.0.0.1"), TOKEN)
-
-
-def test_a_store_address_with_odd_options_does_not_stop_anybody(caplog: pytest.LogCaptureFixture) -> None:
-    for options in ("?socket_timeout=soon", "?nonsense=1"):
-        Budget(BudgetSettings(URL, 10, 1.0, store=f"redis://127.0.0.1:1/{options}"), TOKEN).acquire(timeout=0)
-    assert sum("cannot be used" in line for line in caplog.messages) == 2
-
-
-def test_even_the_smallest_budget_goes_on_without_its_store(clock: SteppedClock) -> None:
-    store = FlakyStore(1, 60.5, clock)
-    store.down = True
-    budget = Budget(BudgetSettings(URL, 1, 60.0), TOKEN, store=store, sleep=clock.sleep, clock=clock)
-    budget.acquire()
-    assert budget.acquire() == pytest.approx(60.5, abs=0.01)
-
-
-def test_a_folder_that_cannot_be_used_does_not_stop_anybody(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    blocked = tmp_path / "file"
-    blocked.write_text("")
-    budget = Budget(BudgetSettings(URL, 100, 60.0, directory=blocked), TOKEN)
-    for _ in range(10):
-        budget.acquire(timeout=0)
-    budget.observe(429, {"Retry-After": "5"})
-    with pytest.raises(BudgetWaitError):
-        budget.acquire(timeout=1)
-    assert sum("cannot be used" in line for line in caplog.messages) == 1

@@ -64,6 +64,25 @@ def test_a_token_has_one_name_wherever_it_is_configured() -> None:
     assert set(name) <= set("abcdefghijklmnopqrstuvwxyz0123456789-.")
 
 
+@pytest.mark.parametrize(
+    ("origin", "spelt"),
+    [
+        ("https://api.example/v2/", "https://API.Example/v2/"),
+        ("https://api.example/v2/", "HTTPS://api.example:443/v2/"),
+        ("https://api.example/v2/", "https://api.example./v2/"),
+        ("http://127.0.0.1/", "http://127.0.0.1:80/"),
+        ("https://[::1]/", "https://[::1]:443/"),
+    ],
+)
+def test_a_host_has_one_name_however_it_is_spelt(origin: str, spelt: str) -> None:
+    assert BudgetSettings(origin, 1, 1.0).name(TOKEN) == BudgetSettings(spelt, 1, 1.0).name(TOKEN)
+
+
+@pytest.mark.parametrize("other", ["https://api.example:8443/v2/", "http://api.example/v2/", "http://api.example:443/"])
+def test_another_port_or_scheme_is_another_service(other: str) -> None:
+    assert BudgetSettings(URL, 1, 1.0).name(TOKEN) != BudgetSettings(other, 1, 1.0).name(TOKEN)
+
+
 def test_two_connections_with_one_token_share_a_budget(tmp_path: Path) -> None:
     settings = BudgetSettings(URL, 3, 60.0, directory=tmp_path)
     same = BudgetSettings(URL, 3, 60.0, directory=str(tmp_path))

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -17,6 +16,7 @@ import pytest
 from airflow_src_provider.client.filestore import FileStore
 from airflow_src_provider.client.locks import ProcessLock
 from airflow_src_provider.client.stores import StoreDownError
+from tests.unit.client.interruptions import interrupt
 from tests.unit.client.test_stores import NAME, file_store, is_locked, rows
 
 
@@ -182,41 +182,6 @@ def test_threads_that_wait_for_a_stopped_holder_wait_side_by_side(tmp_path: Path
 
 
 # --- signals ---
-
-
-class TimeIsOver(BaseException):
-    """What a signal's handler raises, such as at the end of a task's time."""
-
-
-class Interruption:
-    """Raises at the n-th moment at which Python may run a signal's handler.
-
-    Those are the beginning of a function and the return from one that is not written in Python; jumps backwards are
-    left out.
-    """
-
-    def __init__(self, moment: int) -> None:
-        self._left = moment
-
-    def __call__(self, frame: Any, event: str, argument: Any) -> None:
-        if event not in ("call", "c_return") or frame.f_code.co_filename == __file__:
-            return
-        self._left -= 1
-        if self._left < 0:
-            sys.setprofile(None)
-            raise TimeIsOver
-
-
-def interrupt(do: Callable[[], object], moment: int) -> bool:
-    """Return whether ``do`` was interrupted, and not over before that."""
-    sys.setprofile(Interruption(moment))
-    try:
-        do()
-    except TimeIsOver:
-        return True
-    finally:
-        sys.setprofile(None)
-    return False
 
 
 @pytest.mark.parametrize("opened", [True, False])
