@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_src_provider.checks import Checks
 from airflow_src_provider.exceptions import InvalidInputError
+from airflow_src_provider.operators.seven_bridges.base import PLANNED
 from airflow_src_provider.operators.seven_bridges.choosing import FilesAndFoldersOperator
 from airflow_src_provider.remote import listed
 
@@ -54,24 +55,22 @@ class SevenBridgesDeleteFilesOperator(FilesAndFoldersOperator):
     def submit(self, context: Context) -> dict[str, Any]:
         """Delete, or say what would be deleted."""
         ledger = self.ledger(context)
-        plan = ledger.plan("plan", self._plan)
+        plan = ledger.plan("plan", self._plan, PLANNED)
         wanted = [file for file, inside in plan if not inside]
-        inside = [file for file, inside in plan if inside]
-        carry: dict[str, Any] = {"files": wanted, "inside": inside, "deleted": [], "failures": {}, "job": None}
+        carry: dict[str, Any] = {"plan": plan, "failures": {}, "job": None}
         if self.preview:
             self.log.info("Would delete %d files: %s", len(plan), listed(file for file, _ in plan))
             return carry
         for items in self.client.files.delete_many(wanted) if wanted else []:
             for item in items:
-                if item.status == "done":
-                    carry["deleted"].append(item.sent)
-                else:
+                if item.status != "done":
                     carry["failures"][item.sent] = item.error.message if item.error else "the service gave no answer"
-        self.log.info("%d files deleted, %d failed", len(carry["deleted"]), len(carry["failures"]))
+        failed = len(carry["failures"])
+        self.log.info("%d files deleted, %d failed", len(wanted) - failed, failed)
         if folders := self.folder_ids():
             # A second job for the same folders finds nothing and does no harm, so there is nothing to look for.
             carry["job"] = ledger.once("job", lambda: f"delete/{self.client.async_jobs.delete(folders)['id']}", None)
-        return carry
+        return self.kept(ledger, carry, plan=("plan", PLANNED))
 
     def _plan(self) -> list[Any]:
         from airflow_src_provider.client.seven_bridges.files import is_folder
@@ -114,8 +113,9 @@ class SevenBridgesDeleteFilesOperator(FilesAndFoldersOperator):
         if event is not None and not folders_done:
             # A retry starts a new job; this one will never say anything else.
             self.ledger(context).put("job", None)
-        deleted = [*carry["deleted"], *(carry["inside"] if folders_done else [])]
-        every = [*carry["inside"], *carry["files"]]
+        every = [file for file, _ in carry["plan"]]
+        lost = set(carry["failures"])
+        deleted = [file for file, inside in carry["plan"] if file not in lost and (folders_done or not inside)]
         summary = {
             "deleted": 0 if self.preview else len(deleted),
             "file_ids": every if self.preview else deleted,

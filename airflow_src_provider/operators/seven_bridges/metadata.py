@@ -13,7 +13,7 @@ from airflow_src_provider.operators.seven_bridges.annotations import (
     from_sheet,
     not_called,
 )
-from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator, folders_of
+from airflow_src_provider.operators.seven_bridges.base import PLANNED, SevenBridgesOperator, folders_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from airflow_src_provider.client.seven_bridges import SevenBridgesClient
     from airflow_src_provider.client.seven_bridges.bulk import BulkItem
+    from airflow_src_provider.operators.durable import Ledger
 
 
 class SevenBridgesUpdateMetadataOperator(SevenBridgesOperator):
@@ -29,7 +30,8 @@ class SevenBridgesUpdateMetadataOperator(SevenBridgesOperator):
     multiple files".
 
     1000 files cost 10 calls, and 10 more when they have to be listed, or are known by id but the metadata goes by name.
-    Files that are listed, or looked at by a retry, are only sent what is new to them.
+    Files that are listed, or looked at by a retry, are only sent what is new to them. A retry acts on the files
+    that the first try found, and sets what that was to set.
 
     :param files: which files; the forms are described in :mod:`airflow_src_provider.client.seven_bridges.selection`.
     :param metadata: metadata for all files (values are text, ``None`` removes a key); or a mapping of such by file id
@@ -53,6 +55,8 @@ class SevenBridgesUpdateMetadataOperator(SevenBridgesOperator):
         "sheet_key",
         "mode",
     )
+    _files: Mapping[str, Any] = {}
+    _missing: Mapping[str, str] = {}
 
     def __init__(
         self,
@@ -85,22 +89,18 @@ class SevenBridgesUpdateMetadataOperator(SevenBridgesOperator):
 
     def work(self, context: Context) -> Any:
         """Set the metadata."""
-        from airflow_src_provider.client.seven_bridges.selection import read
-
         self.check()
-        annotations, parameter = self._annotations()
-        selection = read(self.files)
-        need = [*annotations.need, *(["name", "tags"] if self.mode == "replace" else [])]
-        listed = selection.known is None and "origin_task" not in selection.query
-        if listed or self.ledger(context).may_have_acted:
-            need.append("metadata")
-        found = self.resolve(selection, list(dict.fromkeys(need)))
-        files = {file["id"]: file for file in found.files}
-        wanted = annotations.changes(found.files, parameter)
-        changes = [change for change in wanted if not self._has(files[change["id"]], change["metadata"])]
-        if unused := annotations.unused(found.files):
-            self.log.warning("%d lines are about other files and were left out: %s …", len(unused), unused[:5])
-        failures = dict(found.failed)
+        ledger = self.ledger(context)
+        self._files = {}
+        wanted = ledger.plan("plan", lambda: self._plan(ledger), PLANNED)
+        failures = {**(ledger.get("missing") or self._missing)}
+        if wanted and not self._files:
+            # An earlier try made the plan, and may have sent some of it.
+            self._files, gone = self._look([change["id"] for change in wanted], ["metadata"])
+            failures |= gone
+        files = self._files
+        changes = [one for one in wanted if one["id"] in files and not self._has(files[one["id"]], one["metadata"])]
+        unchanged = len(files) - len(changes)
         updated = []
         for items in self._send(changes, files):
             for item in items:
@@ -108,7 +108,6 @@ class SevenBridgesUpdateMetadataOperator(SevenBridgesOperator):
                     updated.append(item.sent["id"])
                 else:
                     failures[item.sent["id"]] = item.error.message if item.error else "the service gave no answer"
-        unchanged = len(wanted) - len(changes)
         self.log.info("Metadata of %d files set, %d have it, %d failed.", len(updated), unchanged, len(failures))
         summary = {
             "updated": len(updated),
@@ -116,7 +115,31 @@ class SevenBridgesUpdateMetadataOperator(SevenBridgesOperator):
             "file_ids": [change["id"] for change in wanted if change["id"] not in failures],
             "api_calls": self.api_calls({}),
         }
-        return self.settle(context, summary, failures, len(found.files) + len(found.failed))
+        return self.settle(context, summary, failures, len(files) + len(set(failures) - set(files)))
+
+    def _plan(self, ledger: Ledger) -> list[dict[str, Any]]:
+        """Return the files and their metadata, once: what is set may change what a query finds, or a function says."""
+        from airflow_src_provider.client.seven_bridges.selection import read
+
+        annotations, parameter = self._annotations()
+        selection = read(self.files)
+        listed = selection.known is None and "origin_task" not in selection.query
+        need = [*annotations.need, *(["metadata"] if listed or ledger.may_have_acted else [])]
+        self._files, self._missing = self._look(self.files, need)
+        ledger.put("missing", self._missing)
+        files = list(self._files.values())
+        if unused := annotations.unused(files):
+            self.log.warning("%d lines are about other files and were left out: %s …", len(unused), unused[:5])
+        return annotations.changes(files, parameter)
+
+    def _look(self, files: Any, need: Sequence[str]) -> tuple[dict[str, Any], dict[str, str]]:
+        """Return files by id, and why others cannot be had."""
+        from airflow_src_provider.client.seven_bridges.selection import read
+
+        # Replacing erases whatever is not sent along.
+        whole = ["name", "tags"] if self.mode == "replace" else []
+        found = self.resolve(read(files), list(dict.fromkeys([*need, *whole])))
+        return {file["id"]: file for file in found.files}, dict(found.failed)
 
     def _has(self, file: Mapping[str, Any], metadata: Mapping[str, Any]) -> bool:
         """Tell whether a file is known to carry its metadata already."""
@@ -137,7 +160,6 @@ class SevenBridgesUpdateMetadataOperator(SevenBridgesOperator):
             return []
         if self.mode == "merge":
             return api.files.edit_many(changes)
-        # Replacing erases whatever is not sent along.
         whole = [{**{key: files[change["id"]].get(key) for key in ("name", "tags")}, **change} for change in changes]
         for change in whole:
             change["tags"] = change["tags"] or []

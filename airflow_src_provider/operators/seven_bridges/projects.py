@@ -83,8 +83,9 @@ class SevenBridgesCreateProjectOperator(SevenBridgesOperator):
     def work(self, context: Context) -> Any:
         """Find or create."""
         self.check()
-        created = False
+        ledger = self.ledger(context)
         project = self._find()
+        created = project is not None and project == ledger.get("project")
         if project is None:
             if not self.create:
                 raise InvalidInputError("name", self.name, "the name of a project; there is none of this name")
@@ -93,7 +94,7 @@ class SevenBridgesCreateProjectOperator(SevenBridgesOperator):
             if self.billing_group is None:
                 groups = [group["id"] for group in self.client.billing.list()]
                 properties |= {"billing_group": groups[0]} if len(groups) == 1 else {}
-            project = self.ledger(context).once(
+            project = ledger.once(
                 "project", lambda: self.client.projects.create(self.name, **properties)["id"], self._find
             )
             created = True

@@ -5,7 +5,13 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from airflow_src_provider.checks import Checks, check_json
-from airflow_src_provider.exceptions import InvalidInputError, OutcomeUnknownError, RemoteWorkError, ResearchCloudError
+from airflow_src_provider.exceptions import (
+    InvalidInputError,
+    OutcomeUnknownError,
+    RemoteWorkError,
+    ResearchCloudError,
+    SupersededError,
+)
 from airflow_src_provider.operators.seven_bridges.base import SevenBridgesOperator
 
 if TYPE_CHECKING:
@@ -88,6 +94,9 @@ class SevenBridgesRequestOperator(SevenBridgesOperator):
             response = self._send(False)
         except OutcomeUnknownError as error:
             raise RemoteWorkError(f"whether it was done is not known; look, then clear the task: {error}") from error
+        except SupersededError:
+            # There is nobody who would take a note.
+            raise
         except ResearchCloudError:
             ledger.put("sending", None)
             raise

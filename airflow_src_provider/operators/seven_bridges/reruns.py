@@ -138,6 +138,9 @@ class SevenBridgesAbortTaskOperator(SevenBridgesOperator):
         for item in known(self.client.tasks.get_many(read_tasks(self.tasks), fields=("id", "status"))):
             if item.resource is None:
                 failures[item.sent] = error_text(item.error) if item.error else "the service gave no answer about it"
+            elif status_of(item.resource) == "ABORTING":
+                # By an earlier try, or somebody else; in either case it is waited for.
+                aborted.append(item.sent)
             elif status_of(item.resource) in AT_REST:
                 before.append(item.sent)
             else:

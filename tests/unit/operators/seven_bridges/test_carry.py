@@ -13,6 +13,7 @@ from airflow.sdk.exceptions import TaskDeferred
 from airflow_src_provider.exceptions import RemoteWorkError, WaitTimeoutError
 from airflow_src_provider.operators.seven_bridges import (
     SevenBridgesCopyFilesOperator,
+    SevenBridgesDeleteFilesOperator,
     SevenBridgesExportFilesOperator,
     SevenBridgesImportFilesOperator,
     SevenBridgesRerunFailedTasksOperator,
@@ -185,3 +186,13 @@ def test_a_rerun_leaves_what_was_done_before_in_the_memory(sb: SbWorld) -> None:
     sizes, result = rows(sb, make, make_context())
     assert max(sizes) < 1500
     assert (result["completed"], len(set(result["task_ids"])), len(set(result["output_file_ids"]))) == (250, 250, 250)
+
+
+def test_a_deletion_leaves_in_the_memory_what_it_deletes(sb: SbWorld) -> None:
+    ids = archive_ids(sb, 300)
+    folder = sb.client.files.create_folder("old", project=RESULTS)["id"]
+    sb.client.files.copy(ids[0], parent=folder)
+    make = lambda: SevenBridgesDeleteFilesOperator(task_id="out", files=ids, folders=[folder], deferrable=True)  # noqa: E731
+    sizes, result = rows(sb, make, make_context())
+    assert max(sizes) < 1000
+    assert (result["deleted"], len(set(result["file_ids"])), result["failed"]) == (301, 301, 0)

@@ -7,8 +7,15 @@ from typing import Any
 
 import pytest
 
+from airflow_src_provider.client.http import ApiSession
 from airflow_src_provider.client.seven_bridges.async_jobs import AsyncJobs
-from airflow_src_provider.exceptions import ForbiddenError, InvalidInputError, InvalidInputsError, RemoteWorkError
+from airflow_src_provider.exceptions import (
+    ForbiddenError,
+    InvalidInputError,
+    InvalidInputsError,
+    RemoteWorkError,
+    SupersededError,
+)
 from airflow_src_provider.operators.seven_bridges import (
     SevenBridgesCreateProjectOperator,
     SevenBridgesDeleteFilesOperator,
@@ -16,7 +23,7 @@ from airflow_src_provider.operators.seven_bridges import (
     SevenBridgesUpdateMetadataOperator,
 )
 from tests.unit.fakes import FakeStore, make_context
-from tests.unit.operators.seven_bridges.test_exactly_once import archive_ids
+from tests.unit.operators.seven_bridges.test_exactly_once import ForgottenStore, archive_ids
 from tests.unit.sb_world import ARCHIVE, PROJECT, SbWorld
 
 BILLING = "ec1dc1e3-12a3-4b56-789c-e3f2dca0c6f7"
@@ -230,6 +237,14 @@ def test_project_is_created_once(sb: SbWorld) -> None:
     assert sb.effects()["projects_created"] == 1
 
 
+def test_a_retry_knows_the_project_that_the_first_try_created(sb: SbWorld) -> None:
+    store = FakeStore()
+    made = sb.run(project("RNAseq"), make_context(store))
+    again = sb.run(project("RNAseq"), make_context(store, try_number=2))
+    assert (again["project"], again["created"]) == (made["project"], True)
+    assert sb.run(project("RNAseq"), make_context(store, try_number=3, max_tries=5))["created"] is False
+
+
 def test_project_names_must_be_exact_and_single(sb: SbWorld) -> None:
     with pytest.raises(InvalidInputError, match="there is none of this name"):
         sb.run(project("rnaseq cohort", create=False))
@@ -274,6 +289,18 @@ def test_a_post_that_was_refused_may_be_tried_again(sb: SbWorld) -> None:
     with pytest.raises(Exception, match="400"):
         sb.run(bad, make_context(store))
     assert sb.run(bad, make_context(store, try_number=2))["name"] == "New"
+
+
+def test_a_post_of_a_try_that_was_replaced_says_so(sb: SbWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    store, turn = ForgottenStore(), ApiSession._wait_for_turn
+
+    def stand_still(session: ApiSession, call: Any) -> None:
+        turn(session, call)
+        store.forget()
+
+    monkeypatch.setattr(ApiSession, "_wait_for_turn", stand_still)
+    with pytest.raises(SupersededError, match="nothing more is sent"):
+        sb.run(request("/projects", method="POST", json={"name": "New"}), make_context(store))
 
 
 @pytest.mark.parametrize(

@@ -13,7 +13,10 @@ from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_src_provider.client.seven_bridges.tasks import Tasks
 from airflow_src_provider.exceptions import RemoteWorkError
-from airflow_src_provider.operators.seven_bridges import SevenBridgesRerunFailedTasksOperator
+from airflow_src_provider.operators.seven_bridges import (
+    SevenBridgesAbortTaskOperator,
+    SevenBridgesRerunFailedTasksOperator,
+)
 from tests.unit.fakes import FakeStore, make_context
 from tests.unit.operators.seven_bridges.test_aborted import submit
 from tests.unit.operators.seven_bridges.test_exactly_once import Killed, archive_ids, run_many
@@ -198,3 +201,11 @@ def test_a_batch_of_which_the_memory_was_lost_is_found(sb: SbWorld, started: flo
     sb.sandbox.advance(1800)
     result = sb.run(submit(sb), make_context(store, try_number=2, dag_run=run))
     assert (result["batch_ids"], len(tops(sb))) == (first["batch_ids"], 1)
+
+
+def test_what_an_earlier_try_has_aborted_is_waited_for(sb: SbWorld) -> None:
+    task_id = sb.run(submit(sb, wait_for_completion=False))["task_id"]
+    sb.client.tasks.abort(task_id)
+    assert sb.store.tasks[task_id].status == "ABORTING"
+    result = sb.run(SevenBridgesAbortTaskOperator(task_id="abort", tasks=[task_id]), make_context(try_number=2))
+    assert (result["aborted"], sb.store.tasks[task_id].status) == ([task_id], "ABORTED")

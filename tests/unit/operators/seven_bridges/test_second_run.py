@@ -56,6 +56,23 @@ def test_only_files_that_lack_it_are_sent(sb: SbWorld) -> None:
     assert node.metadata == {"sample_id": "S0500", "library": "lib-1"}
 
 
+def test_a_retry_sets_the_metadata_of_the_files_that_the_first_try_found(sb: SbWorld) -> None:
+    """What was set may no longer be found by the query, and a function would count again."""
+    query = {**QUERY, "metadata": {"sample_id": ["S0001", "S0002"]}}
+
+    def renamed(file: dict[str, Any]) -> dict[str, Any]:
+        return {"sample_id": f"{file['metadata']['sample_id']}-x"}
+
+    memory = FakeStore()
+    first = sb.run(label(files=query, metadata=renamed), make_context(memory))
+    again = sb.run(label(files=query, metadata=renamed), make_context(memory, try_number=2))
+    assert (again["updated"], again["unchanged"], again["file_ids"]) == (0, 4, first["file_ids"])
+    node = sb.store.nodes[first["file_ids"][0]]
+    sb.client.files.delete(node.id)
+    with pytest.raises(RemoteWorkError, match="1 of 4"):
+        sb.run(label(files=query, metadata=renamed), make_context(memory, try_number=3))
+
+
 @pytest.mark.parametrize("files", [lambda ids: QUERY, lambda ids: ids])
 def test_what_is_deleted_is_not_missed(sb: SbWorld, files: Callable[[list[str]], Any]) -> None:
     wanted = files(sb.run(find())["file_ids"])
