@@ -50,7 +50,7 @@ class ResearchCloudRetryPolicy(RetryPolicy):
     ==================================================  ==========================================================
 
     The number of retries stays that of the task. Airflow does not ask a policy about ``AirflowFailException``, with
-    which sensors end, nor about a sensor's time-out.
+    which sensors end when the work did not end well, nor about a sensor's time-out.
 
     :param busy_delay: seconds, or a ``timedelta``, when the service named no delay; default one minute.
     :param maintenance_delay: likewise during maintenance; default five minutes.
