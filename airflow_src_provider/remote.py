@@ -244,7 +244,7 @@ class RemoteTask:
     @property
     def _is_ending(self) -> bool:
         # What was left running may as well be waited for, for as long as this process is left running.
-        return self._killed and self.cancel_on_kill
+        return self._killed and self.cancel_on_kill and self._waiting_for is not None
 
     def _end_now(self) -> None:
         if self._waiting_for is None or self._urgent_client is None:

@@ -44,7 +44,8 @@ class RemoteOperator(RemoteTask, BaseOperator):
 
     A worker does not sleep for long: when the request budget is used up, the queue of the service is full or it is
     under maintenance for longer than ``[airflow_src_provider] longest_sleep`` (60 s), a deferrable, durable task gives
-    its worker back until then and goes on where it was.
+    its worker back until then and goes on where it was. If looks used up the budget before anything was started, it
+    waits in the worker the next time: it would begin these looks anew for ever.
 
     :param wait_for_completion: wait until the work is finished; otherwise only start it.
     :param deferrable: wait in the triggerer instead of in the worker; default ``[operators] default_deferrable``.
@@ -146,7 +147,7 @@ class RemoteOperator(RemoteTask, BaseOperator):
         """Check, submit, wait, finish. What this does a second time in the same task run must have no second effect."""
         self.check()
         carry = self.submit(context)
-        carry["deadline"] = context.setdefault(DEADLINE, time.time() + self.timeout)  # type: ignore[typeddict-item]
+        carry["deadline"] = context.setdefault(DEADLINE, time.time() + self.timeout)  # type: ignore[misc]
         return self.go_on(context, carry)
 
     def go_on(self, context: Context, carry: dict[str, Any]) -> Any:
@@ -178,12 +179,16 @@ class RemoteOperator(RemoteTask, BaseOperator):
     def _or_pause(self, context: Any, do: Callable[[], Any]) -> Any:
         self._announces_to, self._has_acted = Ledger(context, self.durable), False
         try:
-            return do()
+            result = do()
         except NOT_NOW as error:
             if self._is_ending or not self._can_pause:
                 raise
             self._pause(context, error)
             raise
+        if self._is_ending:
+            # What it has started is ended: that is no success.
+            self.stop_if_killed()
+        return result
 
     def _pause(self, context: Any, error: ApiError) -> None:
         from airflow_src_provider.triggers.pause import PauseTrigger

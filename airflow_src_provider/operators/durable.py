@@ -53,7 +53,7 @@ class Ledger:
         self._context = cast("dict[str, Any]", context)
         self._store: Any = self._context.get("task_state_store") if durable else None
         self._shared: dict[str, Any] = self._context.setdefault(SHARED, {}) if durable else {}
-        self._counts = {
+        self._counts: dict[str, Any] = {
             "max_tries": int(getattr(ti, "max_tries", 0) or 0),
             "retries": int(getattr(self._context.get("task"), "retries", 0) or 0),
             # Of any task of the run.
@@ -78,11 +78,8 @@ class Ledger:
         if now["max_tries"] != then["max_tries"]:
             return True
         # A clear after the retries were reduced can come to the same number as before.
-        return (
-            now["retries"] != then["retries"]
-            and now["clears"] != then["clears"]
-            and 0 < now["max_tries"] - now["retries"] < int(self._context["ti"].try_number)
-        )
+        differ: bool = now["retries"] != then["retries"] and now["clears"] != then["clears"]
+        return differ and 0 < now["max_tries"] - now["retries"] < int(self._context["ti"].try_number)
 
     @functools.cached_property
     def marker(self) -> str:

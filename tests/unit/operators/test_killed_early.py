@@ -188,6 +188,27 @@ def test_what_was_ended_while_the_queue_is_full_does_not_pause(
     assert (len(statuses(sb)), set(statuses(sb)) <= ENDED) == (2, True)
 
 
+@pytest.mark.parametrize("cancel", [True, False])
+def test_what_was_ended_while_it_reports_is_no_success(
+    sb: SbWorld, handled: Any, monkeypatch: pytest.MonkeyPatch, cancel: bool
+) -> None:
+    task = many(sb, wait_for_completion=False, cancel_on_kill=cancel)
+    handled(task)
+    report = task._report
+
+    def interrupted(*args: Any, **kwargs: Any) -> Any:
+        signal.raise_signal(signal.SIGTERM)
+        return report(*args, **kwargs)
+
+    monkeypatch.setattr(task, "_report", interrupted)
+    if cancel:
+        with pytest.raises(KilledError):
+            sb.run(task)
+    else:
+        assert len(sb.run(task)["by_name"]) == 4
+    assert (set(statuses(sb)) <= ENDED) is cancel
+
+
 def test_nothing_comes_up_where_the_signal_came(sb: SbWorld, handled: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     task = many(sb)
     handled(task)
