@@ -60,18 +60,20 @@ class SevenBridgesOperator(SevenBridgesTask, RemoteOperator):
         self._ledger = Ledger(context, self.durable)
         return self._ledger
 
-    def begun(self, ledger: Ledger, context: Context | None = None) -> float:
+    def begun(self, ledger: Ledger, context: Context | None = None, *, marked: bool = False) -> float:
         """Return when this task run first was about to act, epoch seconds.
 
-        :param context: given where a retry without memory is to look back as far as the beginning of the DAG run. Only
-            for what carries a mark: another task of the same run may have done what looks alike.
+        :param context: given where a retry without memory is to look back as far as the beginning of the DAG run: not
+            for what another task of the same run may have done alike.
+        :param marked: what is looked for carries a mark, so it does no harm to look back too far.
         """
         begun = ledger.get("begun")
         if begun is None:
             begun = time.time()
             if context is not None and ledger.may_have_acted:
                 start = getattr(context.get("dag_run"), "start_date", None)
-                begun = min(begun, max(begun - LOOK_BACK, start.timestamp() if start else 0.0))
+                earliest = start.timestamp() if start else 0.0 if marked else begun
+                begun = min(begun, max(begun - LOOK_BACK, earliest))
             ledger.put("begun", begun)
         return float(begun)
 

@@ -117,7 +117,7 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
     def submit(self, context: Context) -> dict[str, Any]:
         """Start the exports."""
         ledger = self.ledger(context)
-        self._begun = self.begun(ledger)
+        self._begun = self.begun(ledger, context)
         if self.if_exists == "fail":
             self.believe(ledger)
         self._look_first = ledger.may_have_acted or ledger.older("plan") is not None

@@ -144,7 +144,7 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
         if annotations is not None:
             # A sheet that does not fit must be refused before anything is imported.
             annotations.changes(names, "sheet" if self.sheet is not None else "metadata")
-        self._begun = self.begun(ledger)
+        self._begun = self.begun(ledger, context)
         self._look_first = self._looked = began_before or len(locations) <= CHUNK
         self.show(self.project)
         self.log.info("Importing %d objects of %s", len(locations), self.volume)

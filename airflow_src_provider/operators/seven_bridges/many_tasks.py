@@ -129,16 +129,15 @@ class SevenBridgesSubmitTasksOperator(TaskStarter):
         bodies = self._bodies(context, ledger)
         ledger.put(self.first_group, len(bodies))
         work: list[dict[str, Any]] = [{"name": body["name"]} for body in bodies]
-        known = {number: task for number in range(len(bodies)) if (task := ledger.get(f"task.{number}"))}
-        gone = set().union(*self.look_back(list(known.values())))
+        gone = set().union(*self.look_back(list(self._known.values())))
         if gone:
             ledger.put("ended", [*(ledger.get("ended") or []), *gone])
-        for number, task in known.items():
+        for key, task in self._known.items():
             if task in gone:
-                ledger.put(f"task.{number}", None)
+                ledger.put(f"task.{key}", None)
             else:
-                work[number]["task"] = task
-        self.log.info("%d tasks, %d of them started before", len(work), len(known) - len(gone))
+                work[int(key)]["task"] = task
+        self.log.info("%d tasks, %d of them started before", len(work), len(self._known) - len(gone))
         self.show(self.project)
         carry = {"work": work}
         self._fill(ledger, carry, bodies)

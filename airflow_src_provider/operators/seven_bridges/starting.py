@@ -38,6 +38,8 @@ class TaskStarter(SevenBridgesOperator):
     first_group = "parts"
     first_prefix = ""
     _begun: float
+    #: What the memory had at the beginning: task ids by key.
+    _known: Mapping[str, str] = {}
     _started: tuple[str, ...] = ()
     _marked: dict[str, dict[str, Any]] | None = None
     #: Whether one of the tasks was ended before this try, say because the time of the last one was over.
@@ -49,41 +51,36 @@ class TaskStarter(SevenBridgesOperator):
         All that is known without asking the service comes first, because a kill may come at any moment.
         """
         ledger = self.ledger(context)
-        self._begun = self.begun(ledger, context)
-        times = (ledger.get("left") or {"times": 0})["times"]
-        older = self._recorded(ledger.older, times=(ledger.older("left") or {"times": 0})["times"])
-        self.end_with(*older, *self._recorded(ledger.get, times=times))
+        self._begun = self.begun(ledger, context, marked=True)
+        self._known = self._recorded(ledger.get)
+        older = list(self._recorded(ledger.older).values())
+        self.end_with(*older, *self._known.values())
         self._abort_older(older)
         return ledger
 
-    def _recorded(self, read: Callable[[str], Any], times: int) -> list[str]:
-        """Return the ids of all tasks that the memory has.
+    def _recorded(self, read: Callable[[str], Any]) -> dict[str, str]:
+        """Return the ids of all tasks that the memory has, by key.
 
         :param read: reads a record.
-        :param times: how often what failed was run again.
         """
+        times = (read("left") or {"times": 0})["times"]
         groups = {self.first_group: self.first_prefix, **{f"again{n}": f"again{n}." for n in range(1, times + 1)}}
-        return [
-            task
-            for name, prefix in groups.items()
-            for number in range(read(name) or 0)
-            if (task := read(f"task.{prefix}{number}"))
-        ]
+        keys = [f"{prefix}{number}" for name, prefix in groups.items() for number in range(read(name) or 0)]
+        return {key: task for key in keys if (task := read(f"task.{key}"))}
 
     def start_group(
-        self, ledger: Ledger, name: str, make: Callable[[], list[dict[str, Any]]], *, restart: bool = False
+        self, ledger: Ledger, name: str, make: Callable[[], list[dict[str, Any]]], *, single: bool = False
     ) -> list[str]:
         """Start the tasks of a group, each once, and again those that do not exist any more; return their ids.
 
         :param name: of the group.
         :param make: makes the tasks, if they are not known yet or all of them are gone.
-        :param restart: also start again what was aborted.
+        :param single: it is one task and no batch: nothing of it is of use when it was aborted.
         """
         prefix = self.first_prefix if name == self.first_group else f"{name}."
         known = [ledger.get(f"task.{prefix}{number}") for number in range(ledger.get(name) or 0)]
         gone, aborted = self.look_back([task for task in known if task])
-        if restart:
-            # Of a batch, some children may have completed.
+        if single:
             gone, aborted = gone | aborted, set()
         self._aborted = bool(aborted)
         if gone:
@@ -93,7 +90,7 @@ class TaskStarter(SevenBridgesOperator):
         if known and set(known) == gone:
             ledger.put(f"bodies.{name}", None)
         if not known or None in known or gone:
-            known = self._start_all(ledger, name, prefix, self._planned(ledger, name, make))
+            known = self._start_all(ledger, name, prefix, make() if single else self._planned(ledger, name, make))
         return [str(task) for task in known]
 
     def _start_all(self, ledger: Ledger, name: str, prefix: str, bodies: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -130,7 +130,7 @@ class SevenBridgesSubmitTaskOperator(TaskStarter):
         left = ledger.get("left")
         if left:
             return self.start_left(ledger, left)
-        tasks = self.start_group(ledger, self.first_group, lambda: self._bodies(context), restart=self.batch_by is None)
+        tasks = self.start_group(ledger, self.first_group, lambda: self._bodies(context), single=self.batch_by is None)
         self.show(self.project, tasks[0])
         return {"tasks": tasks, "aborted": self._aborted}
 

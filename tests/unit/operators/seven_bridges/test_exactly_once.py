@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -236,6 +238,16 @@ def test_import_lost_in_other_modes(sb: SbWorld, if_exists: str, nth: int) -> No
     result = sb.run(import_files(sb, if_exists))
     assert result["imported"] + result["skipped"] == FILES
     assert len(sb.names(PROJECT)) == FILES + 1
+
+
+@pytest.mark.parametrize(("since", "imported"), [(2400.0, 0), (0.0, FILES)])
+def test_import_of_which_the_memory_was_lost(sb: SbWorld, since: float, imported: int) -> None:
+    """It is looked for as far back as the DAG run goes, and not into the run before."""
+    sb.run(import_files(sb, "autorename"))
+    sb.sandbox.advance(1800)
+    run = SimpleNamespace(start_date=datetime.fromtimestamp(sb.now() - since, UTC))
+    sb.run(import_files(sb, "autorename"), make_context(try_number=2, dag_run=run))
+    assert sb.effects()["imports_created"] == FILES + imported
 
 
 @pytest.mark.parametrize("nth", [0, 2])
