@@ -110,8 +110,12 @@ def check(load: Load, store: Store, trouble: Callable[[], None], small_shares: i
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
+    redis = pytest.importorskip("redis")
     server = RedisServer(tmp_path)
     server.start()
+    with redis.Redis(port=server.port) as connection:
+        # A younger one would not be trusted with all of the allowance.
+        until(lambda: connection.info("server")["uptime_in_seconds"] > WINDOW + 1)
     yield server
     server.kill()
 
