@@ -87,9 +87,8 @@ class SrcUndoingOperator(SrcDecidingOperator):
                 self._undo(carry, [id_ for id_, one in found.items() if raw_status(one) in _MAY_BE_ON])
 
     def _undo(self, carry: dict[str, Any], ids: Sequence[str]) -> None:
-        if self.undo and self.cancel_on_kill and ids:
-            for line in self.wait_of(carry, ids, ids).cancel(self.client):
-                self.log.info(line)
+        if self.undo and ids:
+            self._end(self.wait_of(carry, ids, ids))
 
 
 def _retries_left(context: Context) -> bool:
