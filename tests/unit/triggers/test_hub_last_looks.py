@@ -29,7 +29,11 @@ class SlowExecutor(Executor):
     def submit(self, fn: Any, /, *args: Any, **kwargs: Any) -> Future[Any]:
         future: Future[Any] = Future()
         future.set_running_or_notify_cancel()
-        asyncio.get_running_loop().call_later(self.seconds, future.set_result, fn(*args, **kwargs))
+        later = asyncio.get_running_loop().call_later
+        try:
+            later(self.seconds, future.set_result, fn(*args, **kwargs))
+        except Exception as error:
+            later(self.seconds, future.set_exception, error)
         return future
 
 
