@@ -118,6 +118,7 @@ class ApiSession:
     yields = False
     _within = math.inf
     _before_effect: Callable[[], None] | None = None
+    _wait_until = float("inf")
 
     @property
     def calls(self) -> int:
@@ -184,6 +185,15 @@ class ApiSession:
         sibling.yields = True
         return sibling
 
+    def lasting(self, within: float) -> ApiSession:
+        """Return a sibling whose requests have a time in common, for a caller who sends many and has to come to an end.
+
+        :param within: seconds from now; after that each request is sent once, if that is possible without waiting.
+        """
+        sibling = self.hasty(within)
+        sibling._wait_until = self._clock() + within
+        return sibling
+
     def announcing(self, before_effect: Callable[[], None]) -> ApiSession:
         """Return a sibling that tells somebody before each request that must not be sent twice.
 
@@ -230,7 +240,7 @@ class ApiSession:
             repeatable=method in REPEATABLE if safe is None else safe,
             read_timeout=self._timeouts[1] if self.ending else timeout or self._timeouts[1],
             expect_json=expect_json,
-            deadline=self._clock() + (self._max_wait if max_wait is None else max_wait),
+            deadline=min(self._clock() + (self._max_wait if max_wait is None else max_wait), self._wait_until),
         )
         refreshed = False
 

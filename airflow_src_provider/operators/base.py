@@ -19,7 +19,7 @@ from airflow_src_provider.exceptions import (
     WaitTimeoutError,
 )
 from airflow_src_provider.operators.durable import RESUMED, Ledger
-from airflow_src_provider.remote import BACKSTOP, RemoteTask, listed, seconds
+from airflow_src_provider.remote import BACKSTOP, LOOK, RemoteTask, listed, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -249,8 +249,9 @@ class RemoteOperator(RemoteTask, BaseOperator):
         if not self.cancel_on_kill:
             return
         try:
-            # There is no other time to come back for it.
-            for line in wait.cancel(self._made(patient=True)):
+            # There is no other time to come back for it, but no worker is kept for each of a thousand ids.
+            client = self._made(patient=True)
+            for line in wait.cancel(type(client)(client.session.lasting(LOOK))):
                 self.log.info(line)
         except ApiError as error:
             self.log.error("%s. What was started may go on, look at it in the portal: %s", error, listed(wait.ids))

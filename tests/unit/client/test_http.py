@@ -363,6 +363,18 @@ def test_what_must_not_be_announced_any_more_is_not_sent(server: ScriptedServer)
     assert server.requests == []
 
 
+def test_the_lasting_sibling_has_one_time_for_all_its_requests(server: ScriptedServer) -> None:
+    clock = SteppedClock()
+    began, session = clock(), new_session(server.url, clock).lasting(100.0)
+    server.script(*[Answer(503, headers={"Retry-After": "60"}, body=b"{}")] * 4)
+    for _ in range(3):
+        with pytest.raises(exc.ServiceUnavailableError):
+            session.request("GET", "look")
+    assert len(server.requests) == 4, "the first is sent again, then the time is over"
+    assert clock() - began < 100.0
+    assert session.hasty(50.0)._wait_until == session._wait_until
+
+
 def test_the_hasty_sibling_raises_instead_of_waiting_for_long_and_shares_the_budget(server: ScriptedServer) -> None:
     clock = SteppedClock()
     session = new_session(server.url, clock, budget=new_budget(clock, limit=2))

@@ -48,6 +48,9 @@ class Session:
         self.patience.append(max_wait)
         return self
 
+    def lasting(self, within: float) -> Session:
+        return self
+
     def announcing(self, before_effect: Callable[[], None]) -> Session:
         return self
 

@@ -208,6 +208,26 @@ def test_what_was_started_is_ended_when_the_next_try_would_come_too_late(client:
     assert [job for job, _ in CANCELLED] == ["id 1"]
 
 
+def test_ending_much_does_not_keep_a_worker_for_each(sb: SbWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    """There is maintenance when the time of four tasks is over: a request that waits by itself waits a quarter hour."""
+    with pytest.raises(TaskDeferred) as waiting:
+        many(sb, deferrable=True).execute(make_context(FakeStore()))
+    arguments = waiting.value.trigger.serialize()[1]
+    clock = SteppedClock()
+    began = clock()
+    monkeypatch.setitem(ApiSession.__init__.__kwdefaults__, "clock", clock)
+    monkeypatch.setitem(ApiSession.__init__.__kwdefaults__, "sleep", clock.sleep)
+
+    def turn(session: ApiSession, call: Any) -> None:
+        raise MaintenanceError("not now", status=503, code=0)
+
+    monkeypatch.setattr(ApiSession, "_wait_for_turn", turn)
+    event = {"status": "timeout", "results": {}, "failed": {}, "pending": [], "carry": arguments["carry"]}
+    with pytest.raises(WaitTimeoutError):
+        many(sb, deferrable=True).resume_execution("execute_complete", {"event": event}, make_context(FakeStore()))
+    assert clock() - began < remote.LOOK
+
+
 @pytest.mark.usefixtures("shown")
 @pytest.mark.parametrize("during", ["the next pause", "the look before it"])
 def test_what_was_started_is_ended_when_killed_after_a_pause(
