@@ -330,8 +330,11 @@ def _text(workspace: Mapping[str, Any] | None, reason: str) -> str:
 def _creation_failed(workspace: Mapping[str, Any]) -> bool:
     if status_of(workspace) is Status.FAILED:
         return True
-    newest = newest_action(workspace, "create") or {}
-    return status_of(workspace) is Status.DELETING and newest.get("status") == "failed"
+    if status_of(workspace) is not Status.DELETING:
+        return False
+    # Whoever deletes it by hand has no use for the log, and would fetch it at every look.
+    by_hand = (newest_action(workspace, "delete") or {"reason": None}).get("reason", "API") == "API"
+    return not by_hand and (newest_action(workspace, "create") or {}).get("status") == "failed"
 
 
 def _changed_part(workspace: Mapping[str, Any] | None, action: str) -> Json:

@@ -253,3 +253,25 @@ def test_a_change_that_is_over_shows_what_is_there_as_far_as_that_is_told(clock:
         found = workspace("running", {**done, "type": kind}, **more)
         seen = WorkspaceWait([ONE], action=kind, sent={ONE: T0}).judge(ONE, found)
         assert (seen.state, seen.result.get("shows")) == ("done", shows)
+
+
+@pytest.mark.parametrize(
+    ("status", "deleted_for", "fetched"),
+    [
+        ("failed", (), 1),
+        ("deleting", (), 1),
+        ("deleting", ("ADMIN",), 1),
+        ("deleting", ("API",), 0),
+        ("running", (), 0),
+    ],
+)
+def test_the_log_of_a_failed_creation_is_fetched_unless_somebody_deletes_it(
+    status: str, deleted_for: tuple[str, ...], fetched: int
+) -> None:
+    asked: list[str] = []
+    history = [action("create", "failed"), *(action("delete", "pending", 9.0) | {"reason": why} for why in deleted_for)]
+    box = workspace(status, *history)
+    calls = SimpleNamespace(look=lambda ids: dict.fromkeys(ids, box), logs=lambda id_: asked.append(id_) or "no disk")
+    found = WorkspaceWait.look(SimpleNamespace(workspaces=calls), [ONE])
+    assert len(asked) == fetched
+    assert ("provisioning_log" in found[ONE]) == bool(fetched)
