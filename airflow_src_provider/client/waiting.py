@@ -256,6 +256,9 @@ def wait_blocking(
         except ApiError as error:
             if is_final(error, clock() - answered):
                 raise
+            if isinstance(error, NOT_NOW):
+                # It is there, and says that it is busy.
+                answered = clock()
             tell(f"No answer this time, still waiting: {error}")
         if not progress.pending:
             return progress.event()

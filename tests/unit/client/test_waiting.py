@@ -1,0 +1,53 @@
+"""Waiting in the calling thread."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar
+
+import pytest
+
+from airflow_src_provider.client.waiting import MAX_SILENCE, Seen, Wait, wait_blocking
+from airflow_src_provider.exceptions import ApiError, MaintenanceError, ServerError
+from tests.unit.client.server import SteppedClock
+
+
+class Job(Wait):
+    """Work whose service answers as the script says, by number of the look."""
+
+    kind: ClassVar[str] = "jobs"
+    script: ClassVar[list[ApiError | str]] = []
+
+    @classmethod
+    def look(cls, client: Any, ids: Sequence[str]) -> Mapping[str, Any]:
+        told = cls.script.pop(0)
+        if isinstance(told, ApiError):
+            raise told
+        return dict.fromkeys(ids, told)
+
+    def judge(self, id_: str, found: Any) -> Seen:
+        return Seen("done" if found == "done" else "waiting", str(found))
+
+
+def waited(script: list[ApiError | str]) -> dict[str, Any]:
+    Job.script = script
+    clock = SteppedClock()
+    return wait_blocking(None, Job(["1"]), interval=60.0, deadline=clock() + 1e6, sleep=clock.sleep, clock=clock)
+
+
+def error(kind: type[ApiError]) -> ApiError:
+    return kind("no", service="s", method="GET", path="/")
+
+
+HOURS = int(3 * MAX_SILENCE / 60.0)
+
+
+def test_hours_of_maintenance_are_no_silence() -> None:
+    event = waited(["begun", *[error(MaintenanceError) for _ in range(HOURS)], error(ServerError), "done"])
+    assert event["status"] == "success"
+
+
+def test_an_hour_without_an_answer_is_one() -> None:
+    with pytest.raises(ServerError):
+        waited(["begun", *[error(ServerError) for _ in range(HOURS)], "done"])
+    assert len(Job.script) > HOURS / 2
