@@ -207,8 +207,8 @@ class Budget:
             else:
                 if fallback is not None:
                     log.info("The shared request budget is back.")
-                    self._fallback = None
                     self._shared_since = self._clock()
+                    self._fallback = None
                 return result
         try:
             return use(fallback)
