@@ -264,6 +264,8 @@ class SevenBridgesSubmitTasksOperator(TaskStarter):
                     one["files"] = event["results"][task]["outputs"]
                 elif task in event["failed"]:
                     one["failed"] = event["failed"][task]
+            # From here on a kill ends them; reading what else is to be started takes a while.
+            self.end_with(*self._running(carry))
             if self._more(carry):
                 ledger = self.ledger(context)
                 self._begun = self.begun(ledger)

@@ -140,6 +140,28 @@ def test_a_kill_during_the_look_of_a_retry_ends_what_the_first_try_started(
     assert {task.status for task in started} <= AT_REST
 
 
+def test_a_kill_after_a_wait_ends_what_still_runs(sb: SbWorld, monkeypatch: pytest.MonkeyPatch) -> None:
+    context = make_context()
+    with pytest.raises(TaskDeferred) as deferred:
+        run_many(sb, deferrable=True).execute(context)
+    event = sb.event_of(deferred.value)
+    task = run_many(sb, deferrable=True)
+
+    def killed(*_: Any) -> None:
+        task.on_kill()
+        raise Killed
+
+    monkeypatch.setattr(task, "_bodies", killed)
+    with sb.sandbox.app.lock:
+        # One of the two still runs.
+        running = sb.store.tasks[event["carry"]["work"][1]["task"]]
+        running.status = "RUNNING"
+    event["results"].pop(running.id, None)
+    with pytest.raises(Killed):
+        task.resume_execution(deferred.value.method_name, {"event": event}, context)
+    assert running.status in AT_REST
+
+
 @pytest.mark.parametrize("name", ["rerun", "retry of a rerun", "retry of a batch"])
 def test_a_clear_ends_what_runs_again(sb: SbWorld, name: str) -> None:
     batch = "" if name == "retry of a batch" else failed_batch(sb)
