@@ -11,7 +11,7 @@ from airflow_src_provider.client.seven_bridges.base import Json
 from airflow_src_provider.client.seven_bridges.bulk import BulkItem, ItemError
 from airflow_src_provider.client.seven_bridges.tasks import STATUS_FIELDS, validation_errors
 from airflow_src_provider.client.waiting import Seen, Wait, for_each
-from airflow_src_provider.exceptions import ApiError, BadRequestError, ForbiddenError, NotFoundError, TokenRejectedError
+from airflow_src_provider.exceptions import ApiError, BadRequestError, ForbiddenError, NotFoundError
 
 if TYPE_CHECKING:
     from airflow_src_provider.client.seven_bridges import SevenBridgesClient
@@ -205,17 +205,18 @@ class TaskWait(PlatformWait):
     def cancel(self, client: SevenBridgesClient) -> list[str]:
         """Abort what is not finished; the children of a batch go with it.
 
-        :raises TokenRejectedError: the service answers nothing with this token.
+        :raises ApiError: which of them still run could not be asked, in spite of all patience; none was aborted.
         """
         ids, lines = self.ids, []
         if len(ids) > 1:
             try:
                 looked = client.tasks.get_many(ids, fields=("id", "status"))
                 ids = [item.sent for item in looked if not states.TASK.is_terminal((item.resource or {}).get("status"))]
-            except TokenRejectedError:
-                raise
             except ApiError as error:
-                # The look only saves calls: what has ended refuses to be aborted, and that is no error.
+                if not client.session.ending:
+                    raise
+                # In the last seconds of a process a look has one attempt. It only saves calls: what has ended refuses
+                # to be aborted, and that is no error.
                 lines = [f"Which of {len(ids)} tasks still run is not known, so all are aborted: {error}"]
         return [*lines, *for_each(client.session, lambda id_: abort(client, id_), ids)]
 
