@@ -10,7 +10,7 @@ from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
 from tests.faults.case import LIMIT, Case
 from tests.faults.faults import Fault
-from tests.faults.stage import TRIES, TYPED, Killed, Outcome, Stage
+from tests.faults.stage import TYPED, Killed, Outcome, Stage
 from tests.faults.troubles import Trouble
 from tests.unit.fakes import FakeStore
 
@@ -34,6 +34,8 @@ HANDS_OFF = (
     "success with resources of a wrong type",
 )
 MORE_CALLS = 60
+#: Of a task that meets a lasting trouble: two before it passes, two afterwards.
+ALL_TRIES = 4
 MORE_SECONDS = 2400.0 + LIMIT
 #: A lie about success is found out when the time to wait is over; until then it is looked every so many seconds.
 BETWEEN_LOOKS = 25.0
@@ -124,7 +126,7 @@ def endure(stage: Stage, case: Case, trouble: Trouble, deferrable: bool) -> tupl
         trouble.begin(stage, case)
     # Long troubles mean many looks; that they are frequent shows nothing more.
     store, make = FakeStore(), case.maker(stage, deferrable, interval=120.0)
-    outcomes = [stage.play(make, tries=2, store=store)]
+    outcomes = [stage.play(make, tries=2, of=ALL_TRIES, store=store)]
     names = trouble.names(case)
     named = None if names is None else names(stage)
     trouble.lift(stage, case)
@@ -132,7 +134,7 @@ def endure(stage: Stage, case: Case, trouble: Trouble, deferrable: bool) -> tupl
         # Airflow does not retry it: somebody clears the sensor.
         store = FakeStore()
     if not outcomes[0].ok and not isinstance(outcomes[0].error, AirflowFailException):
-        outcomes.append(stage.play(make, tries=2, store=store, first=TRIES + 1))
+        outcomes.append(stage.play(make, tries=2, of=ALL_TRIES, store=store, first=ALL_TRIES - 1))
     return outcomes, named
 
 

@@ -215,16 +215,22 @@ class Stage:
     # The task.
 
     def play(
-        self, make: Callable[[], BaseOperator], *, tries: int = TRIES, store: FakeStore | None = None, first: int = 1
+        self,
+        make: Callable[[], BaseOperator],
+        *,
+        tries: int = TRIES,
+        of: int = 0,
+        store: FakeStore | None = None,
+        first: int = 1,
     ) -> Outcome:
-        """Run a task as Airflow does, up to so many tries, the first of which has the number ``first``."""
+        """Run a task as Airflow does, up to so many tries of all that it has, the first with the number ``first``."""
         store = FakeStore() if store is None else store
         outcome = Outcome()
         began, outcome.first_call, before = self.now(), self._sent, self.effects()
         for number in range(first, first + tries):
             outcome.tries += 1
             try:
-                outcome.result = self._try(make, store, number, outcome)
+                outcome.result = self._try(make, store, number, outcome, of or tries)
                 outcome.error = None
                 break
             except (Exception, Killed) as error:
@@ -238,9 +244,11 @@ class Stage:
         outcome.effects = self.effects() - before
         return outcome
 
-    def _try(self, make: Callable[[], BaseOperator], store: FakeStore, number: int, outcome: Outcome) -> Any:
+    def _try(
+        self, make: Callable[[], BaseOperator], store: FakeStore, number: int, outcome: Outcome, tries: int
+    ) -> Any:
         def context() -> Any:
-            return make_context(store, try_number=number, max_tries=TRIES - 1, retries=TRIES - 1)
+            return make_context(store, try_number=number, max_tries=tries - 1, retries=tries - 1)
 
         step: Callable[[], Any] = lambda: make().execute(context())  # noqa: E731
         while True:
