@@ -66,6 +66,8 @@ class RemoteOperator(RemoteTask, BaseOperator):
     _has_acted = False
     #: Whether it waits in the worker for as long as requests may wait.
     _is_patient = False
+    #: Whether this try has begun anew after a pause, in this process or before a wait.
+    _has_paused = False
 
     def __init__(
         self,
@@ -168,6 +170,9 @@ class RemoteOperator(RemoteTask, BaseOperator):
         carry = event.get("carry") if isinstance(event, dict) else None
         if isinstance(carry, dict) and "deadline" in carry:
             context[DEADLINE] = carry["deadline"]
+        if isinstance(carry, dict) and carry.get("paused"):
+            # What was sent before the pause may still be without a record, however many waits came since.
+            context[RESUMED] = self._has_paused = True
         go_on = super().resume_execution
         return self._or_pause(context, lambda: go_on(next_method, next_kwargs, context))
 
@@ -225,7 +230,7 @@ class RemoteOperator(RemoteTask, BaseOperator):
     def after_pause(self, context: Any, event: Any, carry: dict[str, Any]) -> Any:
         """Begin anew after a pause; what is done already is remembered."""
         self.check_event(event)
-        context[RESUMED] = True
+        context[RESUMED] = self._has_paused = True
         context[DEADLINE] = carry["give_up_at"]
         self._counted = -carry["api_calls"]
         self._is_patient = carry.get("patient", False)
@@ -260,6 +265,8 @@ class RemoteOperator(RemoteTask, BaseOperator):
         """Return the carry for a deferral: calls made before it would be forgotten with the process."""
         carry["api_calls"] = self.api_calls(carry)
         self._counted = self.client.session.calls
+        if self._has_paused:
+            carry["paused"] = True
         return carry
 
     def api_calls(self, carry: dict[str, Any]) -> int:
