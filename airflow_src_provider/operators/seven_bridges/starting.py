@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from airflow_src_provider.exceptions import RemoteWorkError
+from airflow_src_provider.exceptions import BadRequestError, ForbiddenError, NotFoundError, RemoteWorkError
 from airflow_src_provider.operators.seven_bridges.base import PLANNED, SevenBridgesOperator
-from airflow_src_provider.remote import listed
+from airflow_src_provider.remote import LOOK, listed
 from airflow_src_provider.seven_bridges import TRIGGERS, unfinished
 
 if TYPE_CHECKING:
@@ -237,15 +237,22 @@ class TaskStarter(SevenBridgesOperator):
         return self.submit(context) | {name: carry[name] for name in ("deadline", "api_calls") if name in carry}
 
     def _abort_older(self, older: Sequence[str]) -> None:
-        """End tasks of a time before the Airflow task was cleared, if they still run."""
-        from airflow_src_provider.client.seven_bridges.waits import TaskWait
+        """End tasks of a time before the Airflow task was cleared, if they still run.
 
+        :raises ApiError: not all could be ended; as long as nothing replaces them in the memory, a later look ends them.
+        """
         if not older or not self.cancel_on_kill:
             return
-        looked = self.client.tasks.get_many(older, fields=("id", "status"))
-        running = [item.sent for item in looked if item.resource and status_of(item.resource) not in AT_REST]
-        for line in TaskWait(running).cancel(self.client) if running else []:
-            self.log.info("The Airflow task was cleared. %s", line)
+        # No worker is kept for each of a thousand.
+        client = type(self.client)(self.client.session.lasting(LOOK))
+        for item in client.tasks.get_many(older, fields=("id", "status")):
+            if not item.resource or status_of(item.resource) in AT_REST:
+                continue
+            try:
+                client.tasks.abort(item.sent)
+                self.log.info("The Airflow task was cleared. Aborted task %s", item.sent)
+            except (BadRequestError, ForbiddenError, NotFoundError) as error:
+                self.log.info("The Airflow task was cleared. Task %s was not aborted: %s", item.sent, error.message)
 
     def look_back(self, ids: Sequence[str]) -> tuple[set[str], set[str]]:
         """Return which tasks of an earlier try do not exist any more, and which were aborted."""
