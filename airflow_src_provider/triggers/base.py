@@ -33,6 +33,10 @@ _background: set[asyncio.Task[None]] = set()
 _cancel_threads = ThreadPoolExecutor(max_workers=8, thread_name_prefix="airflow-src-provider-cancel")
 
 
+class _GoesOnError(Exception):
+    """Another try of the task is in charge of what would be ended."""
+
+
 class Finished(TriggerEvent):
     """The one event of a trigger, shown in a few words: Airflow writes events to the task's log as they are."""
 
@@ -119,25 +123,22 @@ class WaitTrigger(BaseTrigger):
 
     async def _cancel_if_killed(self) -> None:
         try:
-            first = state = await _in_thread(self._ask_state)
-            if state == "deferred":
+            first = await _in_thread(self._ask_state)
+            if first == "deferred":
                 self.log.info("The task is still deferred: its trigger has moved, nothing is cancelled.")
                 return
-            passes_on = self.wait_class(**self.wait).passes_on
             steps = await _in_thread(lambda: self._cancel(first))
-            while True:
-                if passes_on and (state in IN_CHARGE or (state == "success" and first != "success")):
-                    self.log.info("Another try of the task goes on with what is there, so nothing more is cancelled.")
-                    return
-                lines, pause = await _in_thread(lambda: next(steps))
+            # A default: no exception that ends an iteration may leave a thread.
+            while (step := await _in_thread(lambda: next(steps, None))) is not None:
+                lines, pause = step
                 for line in lines:
                     self.log.info(line)
                 if not pause:
                     return
                 # In no thread: a deletion may take an hour, and a triggerer that ends waits for its threads.
                 await asyncio.sleep(pause)
-                if passes_on:
-                    state = await _in_thread(self._ask_state)
+        except _GoesOnError:
+            self.log.info("Another try of the task goes on with what is there, so nothing more is cancelled.")
         except asyncio.CancelledError:
             log.warning("This triggerer ends. Look in the portal whether it goes on: %s", self.wait["ids"])
             raise
@@ -180,7 +181,15 @@ class WaitTrigger(BaseTrigger):
                 progress.update(wait.look(client, wait.ids))
             if not progress.pending:
                 return iter([(["What was waited for is over, there is nothing to cancel."], 0.0)])
+        if wait.passes_on:
+            # Asked when it is the request's turn: before that it may wait minutes for the budget.
+            client = type(client)(client.session.announcing(lambda: self._stop_if_in_charge(state)))
         return wait.cancelling(client)
+
+    def _stop_if_in_charge(self, first: str | None) -> None:
+        state = self._ask_state()
+        if state in IN_CHARGE or (state == "success" and first != "success"):
+            raise _GoesOnError
 
 
 async def _in_thread(do: Callable[[], T]) -> T:

@@ -201,6 +201,17 @@ def test_a_guard_that_fails_at_first_is_asked_again(monkeypatch: pytest.MonkeyPa
     assert OneWait.cancelled == ["a", "b"]
 
 
+def test_an_end_without_any_step_is_one(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
+    states(monkeypatch, {"r": {"t": "failed"}})
+    monkeypatch.setattr(OneWait, "cancelling", lambda *_: iter(()))
+
+    async def main() -> None:
+        await asyncio.wait_for(kill(running()), 5.0)
+
+    asyncio.run(main())
+    assert "may go on" not in caplog.text
+
+
 def test_in_doubt_nothing_is_cancelled_but_it_is_said(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -10,6 +10,7 @@ import pytest
 from airflow.sdk.exceptions import TaskDeferred
 from airflow.sdk.serde import deserialize, serialize
 
+from airflow_src_provider.client.src.workspaces import Workspaces
 from airflow_src_provider.operators.src import SrcCreateWorkspaceOperator, SrcResumeWorkspaceOperator
 from airflow_src_provider.triggers import base
 from airflow_src_provider.triggers.src import SrcWorkspaceTrigger
@@ -114,6 +115,23 @@ def test_a_cleared_task_has_its_machine_paused_only_until_its_next_try_is_in_cha
     begin = src.now()
     kill(src, monkeypatch, trigger, lambda: then if src.now() > begin + 15 else first)
     assert src.effects("gpu-box").get("pause", 0) == pauses
+
+
+def test_whether_another_try_is_in_charge_is_asked_right_before_a_pause(
+    src: SrcWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The looks before it wait for the budget, and meanwhile the next try joins the resume."""
+    src.world.plan("resume", outcome="success", seconds=60.0)
+    trigger = deferred_resume(src)
+    begin, look = src.now(), Workspaces.look
+
+    def slow(self: Workspaces, ids: Any) -> Any:
+        src.sandbox.advance(40)
+        return look(self, ids)
+
+    monkeypatch.setattr(Workspaces, "look", slow)
+    kill(src, monkeypatch, trigger, lambda: "deferred" if src.now() > begin else "queued")
+    assert (src.status("gpu-box"), src.effects("gpu-box")) == ("running", {"resume": 1})
 
 
 def test_a_machine_that_somebody_has_resumed_since_is_left_to_them(
