@@ -62,6 +62,16 @@ _FEWER = b"""
 local last = redis.call('lindex', KEYS[1], tonumber(ARGV[5]) - tonumber(ARGV[4]))
 if last and tonumber(last) >= tonumber(ARGV[1]) - tonumber(ARGV[3]) then return false end
 """
+# The same for requests that were sent already: as many of them as there is room for. A number that was counted beforehand
+# would be refused as a whole when somebody else takes a permit meanwhile.
+_ROOM = b"""
+local start = tonumber(ARGV[1]) - tonumber(ARGV[3])
+local sent = redis.call('lrange', KEYS[1], 0, tonumber(ARGV[2]) - 1)
+local used = #sent
+while used > 0 and tonumber(sent[used]) < start do used = used - 1 end
+ARGV[4] = math.min(tonumber(ARGV[4]), tonumber(ARGV[5]) - used)
+if ARGV[4] <= 0 then return false end
+"""
 
 
 class StoreDownError(Exception):
@@ -222,6 +232,7 @@ class RedisStore:
         self._storage: Any = None
         self._redis: Any = None
         self._acquire: Any = None
+        self._add: Any = None
         self._check: Any = None
         self._key = ""
         self._age_known = False
@@ -245,9 +256,10 @@ class RedisStore:
             item = RateLimitItemPerSecond(self._whole, self._window, namespace="airflow_src_provider")
             self._key = storage.prefixed_key(item.key_for(self._name))
             self._redis = storage.get_connection()
-            acquire = _CHECK + _FEWER + storage.SCRIPT_ACQUIRE_MOVING_WINDOW
+            acquire = storage.SCRIPT_ACQUIRE_MOVING_WINDOW
             self._check = self._redis.register_script(_BY_ITS_CLOCK + _CHECK + _ANSWER)
-            self._acquire = self._redis.register_script(_BY_ITS_CLOCK + acquire + _ANSWER)
+            self._acquire = self._redis.register_script(_BY_ITS_CLOCK + _CHECK + _FEWER + acquire + _ANSWER)
+            self._add = self._redis.register_script(_BY_ITS_CLOCK + _ROOM + acquire + _ANSWER)
             self._storage = storage
 
     def _guard(self, call: Callable[[], Any]) -> Any:
@@ -302,13 +314,17 @@ class RedisStore:
         return now, float(oldest), int(number)
 
     def _run(self, script: Any, number: int, most: int) -> Any:
-        answer = script([self._key], [0, self._whole, self._window, number, most, self._known_at, CLOCK_STEP])
+        answer = self._send(script, number, most)
         if answer != -1:
             return answer
+        self._record(self.limit, held_back(self.limit))
+        # Not before: if that has failed, it is for the next one to be noticed again.
         self._known_at = 0.0
         warn_lost("Redis", self._window)
-        self._record(self.limit, held_back(self.limit))
         return self._run(script, number, most)
+
+    def _send(self, script: Any, number: int, most: int) -> Any:
+        return script([self._key], [0, self._whole, self._window, number, most, self._known_at, CLOCK_STEP])
 
     def record(self, number: int) -> None:
         def add() -> None:
@@ -319,9 +335,8 @@ class RedisStore:
         self._guard(add)
 
     def _record(self, number: int, most: int) -> bool:
-        number = min(number, most - self._used())
-        # Somebody else may take the room meanwhile; then there is nothing left to keep free.
-        return number > 0 and bool(self._run(self._acquire, number, most))
+        """Put requests on record, as far as the window holds no more than ``most`` then; tell whether it was any."""
+        return bool(self._send(self._add, number, most))
 
     def _shared(self, what: str) -> str:
         return f"airflow_src_provider:{what}:{self._name}"

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import os
 import subprocess
 import sys
 import threading
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -247,6 +249,45 @@ def test_an_emptied_log_is_noticed_before_anything_is_put_on_record(url: str, na
     store._redis.delete(store._key)
     store.record(2)
     assert store.used() == 38
+
+
+def before_each_command(store: RedisStore, monkeypatch: pytest.MonkeyPatch, do: Callable[[], object]) -> None:
+    """Have something happen before each command that a store sends."""
+    send = store._redis.execute_command
+    monkeypatch.setattr(store._redis, "execute_command", lambda *words, **options: (do(), send(*words, **options))[1])
+
+
+def test_most_of_an_emptied_log_is_held_back_however_busy_others_are(
+    url: str, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stores, "CLOCK_STEP", 0.0)
+    store, busy = RedisStore(url, name, 40, 60.0), RedisStore(url, name, 40, 60.0)
+    store.try_acquire()
+    store._redis.delete(store._key)
+    before_each_command(store, monkeypatch, busy.try_acquire)
+    store.try_acquire()
+    assert busy.used() >= 36
+
+
+@pytest.mark.parametrize("command", range(5))
+def test_a_loss_is_not_forgotten_when_the_server_goes_away_while_most_is_held_back(
+    url: str, name: str, monkeypatch: pytest.MonkeyPatch, command: int
+) -> None:
+    store = RedisStore(url, name, 40, 60.0)
+    store.try_acquire()
+    store._redis.delete(store._key)
+    commands = itertools.count()
+
+    def fail_once() -> None:
+        if next(commands) == command:
+            raise OSError("away")
+
+    before_each_command(store, monkeypatch, fail_once)
+    for _ in range(3):
+        with contextlib.suppress(StoreDownError):
+            store.try_acquire()
+    # The answer to a permit may have been lost.
+    assert 38 <= store.used() <= 39
 
 
 def test_a_log_that_was_set_back_is_noticed_too(url: str, name: str) -> None:
