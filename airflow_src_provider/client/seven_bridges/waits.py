@@ -10,7 +10,7 @@ from airflow_src_provider.client.seven_bridges import states
 from airflow_src_provider.client.seven_bridges.base import Json
 from airflow_src_provider.client.seven_bridges.bulk import BulkItem, ItemError
 from airflow_src_provider.client.seven_bridges.tasks import STATUS_FIELDS, validation_errors
-from airflow_src_provider.client.waiting import Seen, Wait, for_each
+from airflow_src_provider.client.waiting import NOT_NOW, Seen, Wait, for_each
 from airflow_src_provider.exceptions import ApiError, BadRequestError, ForbiddenError, NotFoundError
 
 if TYPE_CHECKING:
@@ -164,12 +164,20 @@ class TaskWait(PlatformWait):
 
     @classmethod
     def look(cls, client: SevenBridgesClient, ids: Sequence[str]) -> Mapping[str, Any]:
-        """Ask about tasks, 100 per call; a batch that has ended costs its children's listing, once."""
+        """Ask about tasks, 100 per call; a batch that has ended costs its children's listing, once.
+
+        What cannot be listed just now waits for another look. What was listed before it, or needs no listing, does not
+        wait with it: it would have to be asked for again, for which there may be no room the next time either.
+        """
         found = _by_id(client.tasks.get_many(ids, fields=TASK_FIELDS))
-        for id_, task in found.items():
-            if isinstance(task, dict) and task.get("batch") and states.batch_settled(task):
+        ended = [id_ for id_, task in found.items() if isinstance(task, dict) and _is_ended_batch(task)]
+        # The largest last: one that takes all the room there is would keep the others from their ends.
+        for id_ in sorted(ended, key=lambda id_: _children(found[id_])):
+            try:
                 children = list(client.tasks.list(parent=id_, fields=CHILD_FIELDS))
-                found[id_] = {**task, "children": children}
+            except NOT_NOW:
+                break
+            found[id_] = {**found[id_], "children": children}
         return found
 
     def judge_resource(self, found: Json) -> Seen:
@@ -185,6 +193,8 @@ class TaskWait(PlatformWait):
 
     def _judge_batch(self, found: Json) -> Seen:
         if "children" not in found:
+            if _is_ended_batch(found):
+                return Seen("waiting", "ended, its children are not listed yet")
             counts = states.batch_counts(found)
             numbers = f", {counts.completed} of {counts.total} children completed" if counts and counts.total else ""
             return Seen("waiting", _moving(states.TASK.name(found.get("status")), found) + numbers)
@@ -246,6 +256,15 @@ def abort(client: SevenBridgesClient, task_id: str) -> str:
     except ApiError as error:
         return f"Whether task {task_id} was aborted is not known: {error}"
     return f"Aborted task {task_id}"
+
+
+def _is_ended_batch(task: Json) -> bool:
+    return bool(task.get("batch")) and states.batch_settled(task)
+
+
+def _children(batch: Json) -> int:
+    counts = states.batch_counts(batch)
+    return counts.total if counts else 0
 
 
 def _moving(status: str, task: Json) -> str:

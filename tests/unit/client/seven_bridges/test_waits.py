@@ -15,6 +15,7 @@ from airflow_src_provider.client.waiting import Progress
 from airflow_src_provider.exceptions import (
     ApiError,
     BadRequestError,
+    BudgetWaitError,
     MaintenanceError,
     NotFoundError,
     ServerError,
@@ -115,6 +116,23 @@ def test_children_are_listed_once_and_only_when_nothing_moves_any_more() -> None
     assert line is not None
     assert "1 of 2 children completed" in line
     assert "the platform's limit on machines" in line
+
+
+@pytest.mark.parametrize("not_now", [BudgetWaitError("no room"), MaintenanceError("back soon", status=503)])
+def test_batches_that_cannot_be_listed_just_now_keep_nobody_from_an_end(not_now: ApiError) -> None:
+    """Or else a hundred that have ended would be listed from the first one on in each window, and never to the last."""
+    batches = [
+        {"id": id_, "batch": True, "status": "COMPLETED", "execution_status": {"completed": size}}
+        for id_, size in zip(TASKS[:2], (900, 2), strict=True)
+    ]
+    single = {"id": TASKS[2], "status": "COMPLETED"}
+    listed = {"items": [{"id": "c", "status": "COMPLETED"}], "links": []}
+    session = FakeSession({"items": [{"resource": task} for task in (*batches, single)]}, listed, not_now)
+    wait = waits.TaskWait(TASKS)
+    progress = Progress(wait)
+    line = progress.update(wait.look(SevenBridgesClient(session), TASKS))  # type: ignore[arg-type]
+    assert list(progress.results) == TASKS[1:], "the largest is the last"
+    assert (progress.pending, line) == (TASKS[:1], "2 done, 0 failed, 1 to go (ended, its children are not listed yet)")
 
 
 def test_few_async_jobs_are_asked_for_one_by_one_and_many_by_listing() -> None:
