@@ -185,16 +185,18 @@ class FileStore:
             bucket = MonotonicBucket([rate], connection, "sent", lock=contextlib.nullcontext())
             log, before = _Log(bucket, connection, lock, inodes), self._seen
             self._drop()
-            self._log, self._seen = log, inodes[0]
+            self._log = log
             # Where boots have no names, an earlier one may have left its rows: its clock was ahead of this one's.
             connection.execute("DELETE FROM sent WHERE item_timestamp > ?", (bucket.now(),))
             connection.commit()
             # Whoever comes first may have sent nothing for a while, and yet it knows that there was another log.
             replaced = before not in (None, inodes[0]) and self._is_young(log)
             if replaced or self._is_lost(log):
+                self._record(log, self.limit, held_back(self.limit))
                 self._known_at = float("-inf")
                 warn_lost(str(self._path), self._window)
-                self._record(log, self.limit, held_back(self.limit))
+            # Not before: if holding back has failed, it is for the next one to be noticed again.
+            self._seen = inodes[0]
             lock.release()
         except BaseException:
             lock.close()

@@ -62,8 +62,8 @@ _FEWER = b"""
 local last = redis.call('lindex', KEYS[1], tonumber(ARGV[5]) - tonumber(ARGV[4]))
 if last and tonumber(last) >= tonumber(ARGV[1]) - tonumber(ARGV[3]) then return false end
 """
-# The same for requests that were sent already: as many of them as there is room for. A number that was counted beforehand
-# would be refused as a whole when somebody else takes a permit meanwhile.
+# The same for requests that were sent already: as many of them as there is room for. A number counted beforehand would
+# be refused as a whole when somebody else takes a permit meanwhile.
 _ROOM = b"""
 local start = tonumber(ARGV[1]) - tonumber(ARGV[3])
 local sent = redis.call('lrange', KEYS[1], 0, tonumber(ARGV[2]) - 1)

@@ -106,6 +106,24 @@ def test_who_was_idle_for_a_window_believes_only_a_log_that_has_lived_for_one(tm
     assert idle.used() == (37 if age == 1 else 1)
 
 
+@pytest.mark.parametrize("idle", [False, True])
+def test_a_loss_is_not_forgotten_when_holding_most_back_fails(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, idle: bool
+) -> None:
+    clock = SteppedClock()
+    store = file_store(tmp_path, 40, 60.0, clock=clock)
+    store.try_acquire()
+    clock.now += 61 if idle else 0
+    for file in tmp_path.glob("*"):
+        file.unlink()
+    with monkeypatch.context() as patch:
+        patch.setattr(store, "_record", refuse)
+        with pytest.raises(StoreDownError):
+            store.try_acquire()
+    store.try_acquire()
+    assert store.used() == 37
+
+
 def test_a_log_whose_latest_entries_were_removed_with_their_file_is_not_gone_on_with(tmp_path: Path) -> None:
     one = file_store(tmp_path, 40)
     one.try_acquire()
