@@ -20,6 +20,7 @@ from dataclasses import astuple
 from typing import TypeVar
 
 from airflow_src_provider.client.budget_settings import BudgetSettings as BudgetSettings
+from airflow_src_provider.client.filestore import FileStore
 from airflow_src_provider.client.forks import renew_after_fork
 from airflow_src_provider.client.learning import Ceiling
 from airflow_src_provider.client.rate_headers import integer, retry_after, until_reset
@@ -62,6 +63,8 @@ class Budget:
         self.settings = settings
         self._name = settings.name(token)
         self._store = store or settings.open_store(token)
+        # Made once: one that is thrown away would be open until it is collected, also at a fork.
+        self._hosts: FileStore | None = None
         self._sleep = sleep
         self._clock = clock
         self._store_down_until = 0.0
@@ -258,13 +261,14 @@ class Budget:
         """
         if not self.settings.store:
             return None
-        store = self.settings.host_store(self._name, self._alone)
+        if self._hosts is None:
+            self._hosts = self.settings.host_store(self._name, self._alone)
         try:
             # What this process has sent through the shared store; the rest is in there already.
-            store.add(moment for moment in tuple(self._sent) if moment >= self._shared_since)
+            self._hosts.add(moment for moment in tuple(self._sent) if moment >= self._shared_since)
         except StoreDownError:
             return None
-        return store
+        return self._hosts
 
     def observe(self, status: int, headers: Mapping[str, str]) -> None:
         """Learn from an answer: close the gate when the server is out of patience, or nearly so.

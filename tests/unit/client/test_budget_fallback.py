@@ -17,6 +17,8 @@ from airflow_src_provider.exceptions import BudgetWaitError, InvalidInputError
 from tests.unit.client.server import SteppedClock
 from tests.unit.client.sessions import TOKEN
 from tests.unit.client.test_budget import wait_after
+from tests.unit.client.test_store_files import open_files
+from tests.unit.client.test_store_forks import in_child
 
 URL = "https://api.example/v2/"
 #: Nobody listens there.
@@ -246,6 +248,20 @@ def test_what_a_process_has_sent_before_counts_once(tmp_path: Path) -> None:
     store.down = False
     budget._store_down_until = 0.0
     assert budget.used() == 8
+
+
+def test_the_hosts_log_stays_the_same_and_is_closed_whenever_the_process_is_forked(tmp_path: Path) -> None:
+    store = FlakyStore(100, 60.5)
+    budget = process(tmp_path, store)
+    logs: list[object] = []
+    for down in (True, False, True, False):
+        store.down = down
+        budget._store_down_until = 0.0
+        budget.acquire(timeout=0)
+        logs.append(budget._fallback)
+        assert in_child(lambda: open_files(tmp_path) == 0)
+    assert isinstance(logs[0], FileStore)
+    assert logs == [logs[0], None, logs[0], None]
 
 
 def test_when_the_hosts_log_cannot_be_used_either_each_process_has_a_small_share(
