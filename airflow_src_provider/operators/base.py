@@ -256,8 +256,13 @@ class RemoteOperator(RemoteTask, BaseOperator):
         try:
             # There is no other time to come back for it, but no worker is kept for each of a thousand ids.
             client = self._made(patient=True)
-            for line in wait.cancel(type(client)(client.session.lasting(LOOK))):
-                self.log.info(line)
+            if self._waiting_for is None:
+                # A kill meanwhile asks once more, and ends the naps.
+                self.end_if_killed(wait, self.trigger_path)
+            for lines, pause in wait.cancelling(type(client)(client.session.lasting(LOOK))):
+                for line in lines:
+                    self.log.info(line)
+                self._nap(pause)
         except ApiError as error:
             self.log.error("%s. What was started may go on, look at it in the portal: %s", error, listed(wait.ids))
 

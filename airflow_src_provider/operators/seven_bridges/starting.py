@@ -239,7 +239,7 @@ class TaskStarter(SevenBridgesOperator):
     def _abort_older(self, older: Sequence[str]) -> None:
         """End tasks of a time before the Airflow task was cleared, if they still run.
 
-        :raises ApiError: not all could be ended; as long as nothing replaces them in the memory, a later look ends them.
+        :raises ApiError: not all could be ended; a later try ends them if nothing has replaced them.
         """
         if not older or not self.cancel_on_kill:
             return

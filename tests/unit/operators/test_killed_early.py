@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import signal
 import time
 from collections.abc import Callable, Iterator
+from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
 
@@ -18,7 +20,7 @@ from airflow_src_provider.client.seven_bridges.waits import TaskWait
 from airflow_src_provider.client.src.workspaces import Workspaces
 from airflow_src_provider.exceptions import KilledError, ServiceUnavailableError
 from airflow_src_provider.operators.seven_bridges import SevenBridgesSubmitTasksOperator
-from airflow_src_provider.operators.src import SrcResumeWorkspaceOperator
+from airflow_src_provider.operators.src import SrcCreateWorkspaceOperator, SrcResumeWorkspaceOperator
 from airflow_src_provider.triggers.base import WaitTrigger
 from airflow_src_provider.triggers.pause import PauseTrigger
 from tests.unit.fakes import FakeStore, make_context
@@ -264,3 +266,55 @@ def test_while_a_task_pauses(sb: SbWorld, monkeypatch: pytest.MonkeyPatch) -> No
     state[0] = "failed"
     asyncio.run(trigger.on_kill())
     assert (len(statuses(sb)), set(statuses(sb)) <= ENDED) == (2, True)
+
+
+@pytest.mark.parametrize("deferrable", [False, True])
+def test_while_what_took_too_long_is_being_ended(
+    src: SrcWorld, handled: Any, monkeypatch: pytest.MonkeyPatch, deferrable: bool
+) -> None:
+    """A deletion is tried for an hour while the workspace is being created, and then the host is to stop."""
+    src.world.plan("create", outcome="stuck")
+    made: list[SrcCreateWorkspaceOperator] = []
+
+    def make() -> SrcCreateWorkspaceOperator:
+        lifetime = timedelta(weeks=2)
+        made.append(
+            SrcCreateWorkspaceOperator(
+                task_id="create",
+                name="x1",
+                from_workspace="Training box 1",
+                lifetime=lifetime,
+                timeout=60,
+                deferrable=deferrable,
+            )
+        )
+        handled(made[-1])
+        return made[-1]
+
+    delete, look, asked, looked = Workspaces.delete, Workspaces.look, [], []
+
+    def ask(self: Workspaces, *args: Any, **kwargs: Any) -> Any:
+        asked.append(src.now())
+        return delete(self, *args, **kwargs)
+
+    def interrupted(self: Workspaces, *args: Any, **kwargs: Any) -> Any:
+        if asked:
+            looked.append(src.now())
+            if len(looked) == 2:
+                signal.raise_signal(signal.SIGTERM)
+        return look(self, *args, **kwargs)
+
+    monkeypatch.setattr(Workspaces, "delete", ask)
+    monkeypatch.setattr(Workspaces, "look", interrupted)
+    store = FakeStore()
+    call = functools.partial(make().execute, make_context(store))
+    if deferrable:
+        with pytest.raises(TaskDeferred) as deferred:
+            call()
+        carry = deferred.value.trigger.serialize()[1]["carry"]
+        event = {"status": "timeout", "results": {}, "failed": {}, "pending": ["x"], "carry": carry}
+        call = functools.partial(make().resume_execution, "execute_complete", {"event": event}, make_context(store))
+    with pytest.raises(KilledError):
+        call()
+    assert src.now() - looked[1] < 60
+    assert len(asked) == 2, "the handler asks once more"
