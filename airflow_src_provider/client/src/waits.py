@@ -28,7 +28,7 @@ from airflow_src_provider.client.src.states import (
     status_of,
 )
 from airflow_src_provider.client.waiting import NOT_NOW, Seen, Wait, for_each
-from airflow_src_provider.exceptions import ApiError, BadRequestError, ConflictError, NotFoundError
+from airflow_src_provider.exceptions import ApiError, BadRequestError, ConflictError, NotFoundError, OutcomeUnknownError
 
 #: Bounds of what a task reports of many workspaces.
 MAX_SUMMARIES = 200
@@ -39,7 +39,8 @@ STUCK_AFTER = 7200.0
 #: Seconds for which an action that ends a wait is tried: a machine cannot be paused while it resumes.
 UNDO_PATIENCE = 180.0
 UNDO_AGAIN = 10.0
-#: The same for the deletion of one that is still being created, which takes ten minutes and more.
+#: The same while one that is to be deleted is still being created, which takes ten minutes and more, and while the
+#: service says that it takes nothing at all.
 CREATING_PATIENCE = 3600.0
 CREATING_AGAIN = 60.0
 #: The newest entry of a type is enough to tell old from new: all others are older still.
@@ -257,9 +258,9 @@ class WorkspaceWait(Wait):
     def cancel(self, client: Any) -> list[str]:
         """Pause or delete what this wait is about, and come back as long as the service refuses that for the moment.
 
-        A pause is tried for three minutes, a deletion for an hour while the workspace is being created. In a process
-        that is being ended (:attr:`ApiSession.ending`) there are only seconds: everything is asked for once, so a
-        machine that cannot be paused or deleted just then is left, and the text says so.
+        Both are tried for three minutes, but for an hour while the workspace is being created, or the service takes
+        nothing at all. In a process that is being ended (:attr:`ApiSession.ending`) there are only seconds: everything
+        is asked for once, so a machine that cannot be paused or deleted just then is left, and the text says so.
         """
         told: Mapping[str, str] = {}
         for now, pause in self._undo(client):
@@ -280,9 +281,9 @@ class WorkspaceWait(Wait):
         undo = str(self.options.get("undo"))
         pending = list(self.options.get("undo_ids", self.ids)) if undo in _DONE else []
         told: dict[str, str] = {}
-        refused: dict[str, str] = {}
+        refused: dict[str, ApiError] = {}
         hurry, began = client.session.ending, time.time()
-        refused_since = began
+        refused_since: float | None = None
         while pending:
             found: Mapping[str, Json] = {}
             # Somebody may use the machine by now. A deletion has no such question, and is asked for at once.
@@ -294,18 +295,24 @@ class WorkspaceWait(Wait):
             ready = [id_ for id_ in pending if id_ not in kept and id_ not in creating]
             tried = for_each(client.session, lambda id_: _end(client, undo, id_), ready)
             told |= kept
+            again: dict[str, ApiError] = {}
             for id_, (refusal, text) in zip(ready, tried, strict=True):
-                refused[id_], told[id_] = refusal, text
-            pending = [*creating, *(id_ for id_ in ready if refused[id_])]
+                told[id_] = text
+                if refusal is not None:
+                    again[id_] = refusal
+            refused |= again
+            pending = [*creating, *again]
             now = time.time()
-            if creating:
+            is_long = bool(creating) or any(isinstance(refusal, NOT_NOW) for refusal in again.values())
+            # One request may have waited for long: what was refused before it would never be asked for again.
+            if is_long or refused_since is None:
                 refused_since = now
             if hurry or now - began >= CREATING_PATIENCE or now - refused_since >= UNDO_PATIENCE:
                 break
             if pending:
-                yield told, CREATING_AGAIN if creating else UNDO_AGAIN
+                yield told, CREATING_AGAIN if is_long else UNDO_AGAIN
         for id_ in pending:
-            why = f"cannot be {_DONE[undo]} at this moment, so it may be left running: {refused[id_]}"
+            why = f"cannot be {_DONE[undo]} at this moment, so it may be left running: {refused[id_].message}"
             told[id_] = f"Workspace {id_} {why}"
         yield told, 0.0
 
@@ -316,9 +323,13 @@ class WorkspaceWait(Wait):
             return None
         if is_overtaken(workspace, "resume", before or (), sent):
             return f"Workspace {id_} was resumed by somebody else since, so it is left alone."
-        ours = newer_action(workspace, "resume", before or (), sent) or {}
-        if raw_status(workspace) == "paused" and str(ours.get("status")).lower() in WENT_WRONG:
-            return f"Workspace {id_} is paused: its resume has failed."
+        ours = newer_action(workspace, "resume", before or (), sent)
+        if ours is None or is_outdated(workspace):
+            return None
+        if raw_status(workspace) == "paused" and str(ours.get("status")).lower() in (*WENT_WELL, *WENT_WRONG):
+            return f"Workspace {id_} is paused already."
+        if raw_status(workspace) == "pausing" and newest_action(workspace, "pause") is newest_action(workspace):
+            return f"Workspace {id_} is being paused already."
         return None
 
 
@@ -328,13 +339,12 @@ def _text(workspace: Mapping[str, Any] | None, reason: str) -> str:
 
 
 def _creation_failed(workspace: Mapping[str, Any]) -> bool:
-    if status_of(workspace) is Status.FAILED:
-        return True
-    if status_of(workspace) is not Status.DELETING:
-        return False
     # Whoever deletes it by hand has no use for the log, and would fetch it at every look.
-    by_hand = (newest_action(workspace, "delete") or {"reason": None}).get("reason", "API") == "API"
-    return not by_hand and (newest_action(workspace, "create") or {}).get("status") == "failed"
+    if (newest_action(workspace, "delete") or {"reason": None}).get("reason", "API") == "API":
+        return False
+    if status_of(workspace) is Status.DELETING:
+        return (newest_action(workspace, "create") or {}).get("status") == "failed"
+    return status_of(workspace) is Status.FAILED
 
 
 def _changed_part(workspace: Mapping[str, Any] | None, action: str) -> Json:
@@ -364,17 +374,18 @@ def _settled(workspace: Mapping[str, Any] | None, then: str | None, not_before: 
     return Seen("waiting" if busy else "done", _text(workspace, f"status is {shown}"), summary(workspace))
 
 
-def _end(client: Any, undo: str, id_: str) -> tuple[str, str]:
-    """Return why it was refused for the moment, if it was, and what happened in words."""
+def _end(client: Any, undo: str, id_: str) -> tuple[ApiError | None, str]:
+    """Return why it is to be tried again, if it is, and what happened in words."""
     try:
         if undo == "delete":
             client.workspaces.delete(id_)
         else:
             client.workspaces.pause(id_)
     except NotFoundError:
-        return "", f"Workspace {id_} is gone already."
-    except (BadRequestError, ConflictError, *NOT_NOW) as error:
-        return error.message, f"Workspace {id_} cannot be {_DONE[undo]} yet, which is tried again: {error.message}"
+        return None, f"Workspace {id_} is gone already."
     except ApiError as error:
-        return "", f"Whether workspace {id_} is {_DONE[undo]} is not known, look at it in the portal: {error}"
-    return "", f"Asked to {undo} workspace {id_}, since nobody waits for it any more."
+        # Both may be asked for twice, so a lost answer is no reason to leave a machine on.
+        if error.retryable or isinstance(error, BadRequestError | ConflictError | OutcomeUnknownError):
+            return error, f"Workspace {id_} cannot be {_DONE[undo]} yet, which is tried again: {error.message}"
+        return None, f"Workspace {id_} is not {_DONE[undo]}, look at it in the portal: {error}"
+    return None, f"Asked to {undo} workspace {id_}, since nobody waits for it any more."

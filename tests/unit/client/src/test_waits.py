@@ -14,7 +14,9 @@ from airflow_src_provider.exceptions import (
     BadRequestError,
     BudgetWaitError,
     ConflictError,
+    ForbiddenError,
     NotFoundError,
+    OutcomeUnknownError,
     ServerError,
     ServiceUnavailableError,
 )
@@ -117,12 +119,65 @@ def test_the_service_may_refuse_for_a_while_after_a_long_creation(clock: SimpleN
         ConflictError("409", service="workspace", method="POST", path="x"),
         ServiceUnavailableError("Queue is full", status=503),
         BudgetWaitError("the budget is used up"),
+        OutcomeUnknownError("the answer was lost", service="workspace", method="POST", path="x"),
+        ServerError("502", service="workspace", method="DELETE", path="x"),
     ],
 )
-def test_what_was_certainly_not_taken_is_asked_for_again(clock: SimpleNamespace, error: Exception) -> None:
+@pytest.mark.parametrize("undo", ["pause", "delete"])
+def test_what_was_not_taken_or_may_not_have_been_is_asked_for_again(
+    clock: SimpleNamespace, error: Exception, undo: str
+) -> None:
     service = Workspaces(clock, lambda _: "running", lambda age: error if age < 100 else False)
+    (line,) = (pausing() if undo == "pause" else deleting()).cancel(client_of(service))
+    assert line.startswith(f"Asked to {undo}")
+
+
+@pytest.mark.parametrize("status", ["paused", "pausing"])
+def test_a_pause_whose_answer_was_lost_and_that_can_be_seen_is_not_asked_for_again(
+    clock: SimpleNamespace, status: str
+) -> None:
+    up = [action("resume", "success")]
+    down = workspace(status, *up, action("pause", "success" if status == "paused" else "pending", 9.0, "pause"))
+    lost = OutcomeUnknownError("the answer was lost", service="workspace", method="POST", path="x")
+    service = Workspaces(clock, lambda age: down if age else workspace("running", *up), lambda _: lost)
+    (line,) = pausing().cancel(client_of(service))
+    assert line.endswith("paused already.")
+    assert [call for call, _ in service.calls] == ["look", "pause 1", "look"]
+
+
+@pytest.mark.parametrize("wait_for", [1200.0, 3000.0])
+def test_a_service_that_takes_nothing_is_asked_for_up_to_an_hour_once_a_minute(
+    clock: SimpleNamespace, wait_for: float
+) -> None:
+    down = ServiceUnavailableError("Under maintenance", status=503)
+    service = Workspaces(clock, lambda _: "running", lambda age: down if age < wait_for else False)
     (line,) = pausing().cancel(client_of(service))
     assert line.startswith("Asked to pause")
+    assert wait_for <= clock.time() - T0 < wait_for + 61
+    assert len(service.calls) < 2 * (wait_for / 60 + 2)
+
+
+def test_a_service_that_never_takes_anything_is_left_after_an_hour_and_it_is_said(clock: SimpleNamespace) -> None:
+    service = Workspaces(clock, lambda _: "running", lambda _: BudgetWaitError("the budget is used up"))
+    (line,) = pausing().cancel(client_of(service))
+    assert line.endswith("so it may be left running: the budget is used up")
+    assert 3600 <= clock.time() - T0 < 3700
+
+
+def test_one_that_takes_long_does_not_use_up_the_patience_for_the_others(clock: SimpleNamespace) -> None:
+    service = Workspaces(clock, lambda _: "resuming", lambda age: age < 300)
+    refuse = service.pause
+
+    def pause(id_: str) -> None:
+        if id_ == ONE:
+            # The request waits for a full queue.
+            clock.sleep(200)
+        else:
+            refuse(id_)
+
+    service.pause = pause  # type: ignore[method-assign]
+    wait = WorkspaceWait([TWO, ONE], action="resume", undo="pause")
+    assert [line.startswith("Asked to pause") for line in wait.cancel(client_of(service))] == [True, True]
 
 
 @pytest.mark.parametrize("status", ["running", ServerError("500", service="workspace", method="GET", path="x")])
@@ -141,10 +196,13 @@ def test_a_process_that_ends_asks_once_and_looks_at_nothing(clock: SimpleNamespa
     assert (len(service.calls), clock.time()) == (1, T0)
 
 
-def test_what_is_gone_or_unclear_is_not_tried_again(clock: SimpleNamespace) -> None:
+def test_what_is_gone_or_forbidden_is_not_tried_again(clock: SimpleNamespace) -> None:
     for error, text in (
         (NotFoundError("404", service="workspace", method="POST", path="x"), "is gone already"),
-        (ServerError("500", service="workspace", method="POST", path="x"), "is not known, look at it in the portal"),
+        (
+            ForbiddenError("403", service="workspace", method="POST", path="x"),
+            "is not paused, look at it in the portal",
+        ),
     ):
         (line,) = pausing().cancel(client_of(Workspaces(clock, lambda _: "running", lambda _, e=error: e)))
         assert text in line
@@ -176,10 +234,37 @@ def test_who_resumed_it_since_keeps_it(clock: SimpleNamespace) -> None:
     assert [call for call, _ in service.calls] == ["look"]
 
 
-def test_an_own_resume_that_failed_needs_no_pause(clock: SimpleNamespace) -> None:
-    service = Workspaces(clock, lambda _: workspace("paused", action("resume", "failed")))
+@pytest.mark.parametrize(
+    "history",
+    [
+        [action("resume", "failed")],
+        [action("resume", "success"), action("pause", "success", 9.0, "theirs")],
+        [action("resume", "success", -90.0)],
+    ],
+)
+def test_what_is_paused_already_needs_no_pause(clock: SimpleNamespace, history: list[dict[str, Any]]) -> None:
+    service = Workspaces(clock, lambda _: workspace("paused", *history))
+    (line,) = pausing(before={ONE: ["old"]}).cancel(client_of(service))
+    assert line == f"Workspace {ONE} is paused already."
+    assert [call for call, _ in service.calls] == ["look"]
+
+
+@pytest.mark.parametrize(
+    ("status", "history"),
+    [
+        # Each may be what was there before the resume, read late.
+        ("paused", []),
+        ("paused", [action("resume", "pending")]),
+        ("paused", [action("resume", "success", 0.0)]),
+        ("pausing", [action("pause", "pending", -60.0, "before")]),
+    ],
+)
+def test_what_may_be_an_old_status_does_not_keep_a_machine_on(
+    clock: SimpleNamespace, status: str, history: list[dict[str, Any]]
+) -> None:
+    service = Workspaces(clock, lambda _: workspace(status, *history))
     (line,) = pausing().cancel(client_of(service))
-    assert line == f"Workspace {ONE} is paused: its resume has failed."
+    assert line.startswith("Asked to pause")
 
 
 OLD = action("resume", "success", -3600.0, "old")
@@ -259,6 +344,9 @@ def test_a_change_that_is_over_shows_what_is_there_as_far_as_that_is_told(clock:
     ("status", "deleted_for", "fetched"),
     [
         ("failed", (), 1),
+        ("failed", ("ADMIN",), 1),
+        # A status that lags behind the deletion.
+        ("failed", ("API",), 0),
         ("deleting", (), 1),
         ("deleting", ("ADMIN",), 1),
         ("deleting", ("API",), 0),
