@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import abc
-from collections.abc import Iterable, Mapping, Sequence
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_src_provider.client.seven_bridges import states
@@ -22,6 +23,9 @@ TASK_FIELDS = (*STATUS_FIELDS, "outputs")
 CHILD_FIELDS = ("id", "name", "status", "batch_group", "execution_status.message", "errors", "outputs")
 JOB_LISTING_FIELDS = ("id", "type", "state", "total_files", "completed_files", "failed_files", "result")
 MOST_SINGLE_GETS = 2
+#: Seconds for which tasks that nobody waits for are aborted while there is no answer, and between two times.
+ABORT_PATIENCE = 3600.0
+ABORT_AGAIN = 60.0
 
 
 def _by_id(items: Iterable[BulkItem]) -> dict[str, Any]:
@@ -217,7 +221,29 @@ class TaskWait(PlatformWait):
 
         :raises ApiError: which of them still run could not be asked, in spite of all patience; none was aborted.
         """
-        ids, lines = self.ids, []
+        return self._abort(client, self.ids)[0]
+
+    def cancelling(self, client: SevenBridgesClient) -> Iterator[tuple[list[str], float]]:
+        """Do the same, and come back for an hour about what got no answer: an outage need not leave a task running."""
+        ids: Sequence[str] = self.ids
+        said: list[str] = []
+        until = time.time() + ABORT_PATIENCE
+        while True:
+            try:
+                lines, ids = self._abort(client, ids)
+            except ApiError as error:
+                if not error.retryable or time.time() >= until:
+                    raise
+                lines = [f"Which of {len(ids)} tasks still run is not known yet: {error}"]
+            if not ids or time.time() >= until:
+                break
+            yield [line for line in lines if line not in said], ABORT_AGAIN
+            said = lines
+        yield lines, 0.0
+
+    def _abort(self, client: SevenBridgesClient, ids: Sequence[str]) -> tuple[list[str], list[str]]:
+        """Return what was done, in words, and the ids about which there was no answer."""
+        lines = []
         if len(ids) > 1:
             try:
                 looked = client.tasks.get_many(ids, fields=("id", "status"))
@@ -228,7 +254,9 @@ class TaskWait(PlatformWait):
                 # In the last seconds of a process a look has one attempt. It only saves calls: what has ended refuses
                 # to be aborted, and that is no error.
                 lines = [f"Which of {len(ids)} tasks still run is not known, so all are aborted: {error}"]
-        return [*lines, *for_each(client.session, lambda id_: abort(client, id_), ids)]
+        told = for_each(client.session, lambda id_: abort(client, id_), ids)
+        lines += [line for line, _ in told]
+        return lines, [id_ for id_, (_, open_) in zip(ids, told, strict=True) if open_]
 
 
 class TaskEndWait(PlatformWait):
@@ -247,15 +275,18 @@ class TaskEndWait(PlatformWait):
         return Seen("done" if states.TASK.is_terminal(status) else "waiting", status or "in an unknown state", status)
 
 
-def abort(client: SevenBridgesClient, task_id: str) -> str:
-    """Abort a task, and say what became of it. One that is finished or gone is no error."""
+def abort(client: SevenBridgesClient, task_id: str) -> tuple[str, bool]:
+    """Abort a task. One that is finished or gone is no error.
+
+    :return: what became of it, in words, and whether it is worth to try again.
+    """
     try:
         client.tasks.abort(task_id)
     except (BadRequestError, ForbiddenError, NotFoundError) as error:
-        return f"Task {task_id} was not aborted: {error.message}"
+        return f"Task {task_id} was not aborted: {error.message}", False
     except ApiError as error:
-        return f"Whether task {task_id} was aborted is not known: {error}"
-    return f"Aborted task {task_id}"
+        return f"Whether task {task_id} was aborted is not known: {error}", error.retryable
+    return f"Aborted task {task_id}", False
 
 
 def _is_ended_batch(task: Json) -> bool:

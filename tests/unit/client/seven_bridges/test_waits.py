@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -19,8 +21,9 @@ from airflow_src_provider.exceptions import (
     MaintenanceError,
     NotFoundError,
     ServerError,
+    TokenRejectedError,
 )
-from tests.unit.client.fakes import FakeSession
+from tests.unit.client.fakes import Call, FakeSession
 
 KINDS = [waits.ImportWait, waits.ExportWait, waits.AsyncJobWait, waits.TaskWait, waits.TaskEndWait]
 GONE = ItemError(404, 7002, "no such task")
@@ -165,8 +168,10 @@ def test_an_async_job_that_finished_may_have_failed() -> None:
 def test_ending_a_task_that_has_ended_is_no_error() -> None:
     session = FakeSession(BadRequestError("too late", code=7011), ServerError("later"))
     client: Any = SevenBridgesClient(session)  # type: ignore[arg-type]
-    assert "was not aborted" in waits.abort(client, TASKS[0])
-    assert "is not known" in waits.abort(client, TASKS[0])
+    text, again = waits.abort(client, TASKS[0])
+    assert ("was not aborted" in text, again) == (True, False)
+    text, again = waits.abort(client, TASKS[0])
+    assert ("is not known" in text, again) == (True, True)
 
 
 @pytest.mark.parametrize("look", [ServerError("oops", status=500), MaintenanceError("not now", status=503)])
@@ -188,6 +193,66 @@ def test_a_look_that_was_patient_is_not_followed_by_as_many_patient_aborts() -> 
     with pytest.raises(MaintenanceError):
         waits.TaskWait(TASKS).cancel(SevenBridgesClient(session))  # type: ignore[arg-type]
     assert session.calls == 1
+
+
+class Outage:
+    """A service that is away until some moment, and a clock that pauses move on."""
+
+    def __init__(self, patch: pytest.MonkeyPatch, end: float, error: ApiError) -> None:
+        self.now, self.end, self.error = 0.0, end, error
+        self.session = FakeSession(always=self.answer)
+        self.session.ending = False  # type: ignore[attr-defined]
+        patch.setattr(waits, "time", SimpleNamespace(time=lambda: self.now))
+
+    def answer(self, call: Call) -> Any:
+        if self.now < self.end:
+            raise self.error
+        running = [{"resource": {"id": id_, "status": "RUNNING"}} for id_ in (call.json or {}).get("task_ids", ())]
+        return {"items": running} if running else {}
+
+    def kill(self, ids: list[str]) -> list[str]:
+        said = []
+        for lines, pause in waits.TaskWait(ids).cancelling(SevenBridgesClient(self.session)):  # type: ignore[arg-type]
+            said += lines
+            self.now += pause
+        return said
+
+    @property
+    def aborted(self) -> list[str]:
+        return [call.path.split("/")[2] for call in self.session.sent if call.path.endswith("abort")]
+
+
+@pytest.mark.parametrize("ids", [TASKS, TASKS[:1]])
+def test_an_outage_at_the_kill_leaves_no_task_running(monkeypatch: pytest.MonkeyPatch, ids: list[str]) -> None:
+    outage = Outage(monkeypatch, 200.0, ServerError("bad gateway", status=502))
+    said = outage.kill(ids)
+    assert outage.aborted[-len(ids) :] == ids
+    assert ("not known" in said[0], said[1:]) == (True, [f"Aborted task {id_}" for id_ in ids]), "each line once"
+
+
+def test_an_abort_without_an_answer_is_tried_for_an_hour(monkeypatch: pytest.MonkeyPatch) -> None:
+    outage = Outage(monkeypatch, 1e9, ServerError("bad gateway", status=502))
+    assert "not known" in outage.kill(TASKS[:1])[-1]
+    assert outage.now == 3600
+    with pytest.raises(ServerError):
+        outage.kill(TASKS)
+    assert (outage.now, outage.aborted) == (7200, TASKS[:1] * 61)
+
+
+@pytest.mark.parametrize("ids", [TASKS, TASKS[:1]])
+def test_a_refused_abort_is_not_tried_again(monkeypatch: pytest.MonkeyPatch, ids: list[str]) -> None:
+    outage = Outage(monkeypatch, 1e9, TokenRejectedError("no", status=401))
+    with contextlib.suppress(TokenRejectedError):
+        outage.kill(ids)
+    assert outage.session.calls == 1
+
+
+def test_only_tasks_about_which_there_was_no_answer_are_aborted_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    outage = Outage(monkeypatch, 0.0, ServerError("bad gateway", status=502))
+    answer = outage.answer
+    outage.session._always = lambda call: outage.error if TASKS[1] in call.path and not outage.now else answer(call)
+    outage.kill(TASKS)
+    assert outage.aborted == [*TASKS, TASKS[1]]
 
 
 def test_files_at_any_depth() -> None:
