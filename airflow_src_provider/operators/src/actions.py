@@ -323,8 +323,9 @@ class SrcActionOperator(SrcUndoingOperator):
                     return
             except ApiError as error:
                 if attempt == 1:
-                    # Certainly not done. A note would make the next try look for it.
+                    # Certainly not done. With a note, what somebody else asked for meanwhile would count as ours.
                     ledger.put(key, None)
+                    del self.notes[id_]
                     self.undo_if_killed(carry)
                 self._refused(context, carry, id_, error)
                 return

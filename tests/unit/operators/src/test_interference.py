@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from airflow.sdk.exceptions import TaskDeferred
 
-from airflow_src_provider.exceptions import RemoteWorkError
+from airflow_src_provider.exceptions import RemoteWorkError, WaitTimeoutError
 from airflow_src_provider.operators.src import (
     SrcDeleteWorkspaceOperator,
     SrcPauseWorkspaceOperator,
@@ -197,6 +197,27 @@ def test_what_was_paused_by_somebody_costs_neither_time_nor_calls(src: SrcWorld,
     last.is_teardown = teardown
     assert not src.run(last, make_context(dag_run=run))["changed"]
     assert (sum(src.calls().values()) - calls, src.now() - began) == (1, 0)
+
+
+@pytest.mark.parametrize("timeout", [3600.0, 60.0])
+def test_a_resume_that_is_refused_because_somebody_else_was_faster_is_theirs(
+    src: SrcWorld, monkeypatch: pytest.MonkeyPatch, timeout: float
+) -> None:
+    task = resume(timeout=timeout)
+    send = task.send
+
+    def late(id_: str) -> Any:
+        src.world.platform(src.world.by_name("gpu-box"), "resume", "API")
+        return send(id_)
+
+    monkeypatch.setattr(task, "send", late)
+    if timeout > 100:
+        assert src.run(task)["changed"] is False
+    else:
+        with pytest.raises(WaitTimeoutError):
+            src.run(task)
+    src.sandbox.advance(300)
+    assert (src.status("gpu-box"), src.effects("gpu-box")) == ("running", {"resume:API": 1})
 
 
 def test_a_clear_goes_on_with_the_resume_and_it_is_its_own(src: SrcWorld) -> None:
