@@ -216,9 +216,23 @@ def is_final(error: ApiError, silent: float) -> bool:
     """Tell whether it is of no use to look again.
 
     :param error: why the last look failed.
-    :param silent: seconds since the service gave an answer.
+    :param silent: seconds since the first look in a row that failed; looks may be an hour apart, and one that failed is
+        no silence.
     """
     return not error.retryable or (silent > MAX_SILENCE and not isinstance(error, NOT_NOW))
+
+
+def silence_began(error: ApiError, before: float | None, moment: float) -> float | None:
+    """Return the moment of the first look in a row that failed.
+
+    :param error: why the last look failed.
+    :param before: what this function returned for the look before it; ``None`` if that one was answered.
+    :param moment: that of the last look.
+    :return: ``None`` for a service that says "not now": it is there.
+    """
+    if isinstance(error, NOT_NOW):
+        return None
+    return moment if before is None else before
 
 
 def wait_blocking(
@@ -243,22 +257,22 @@ def wait_blocking(
     :raises ApiError: an error that will not pass by itself, or no answer for an hour.
     """
     progress = Progress(wait)
-    started = answered = clock()
+    started = clock()
+    silent_since: float | None = None
     found = first
     while True:
         try:
             if found is None:
                 found = wait.look(client, progress.pending)
             line = progress.update(found)
-            answered = clock()
+            silent_since = None
             if line:
                 tell(line)
         except ApiError as error:
-            if is_final(error, clock() - answered):
+            moment = clock()
+            silent_since = silence_began(error, silent_since, moment)
+            if is_final(error, 0.0 if silent_since is None else moment - silent_since):
                 raise
-            if isinstance(error, NOT_NOW):
-                # It is there, and says that it is busy.
-                answered = clock()
             tell(f"No answer this time, still waiting: {error}")
         if not progress.pending:
             return progress.event()

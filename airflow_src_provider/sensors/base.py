@@ -16,7 +16,7 @@ from airflow.sdk.exceptions import (
     AirflowTaskTimeout,
 )
 
-from airflow_src_provider.client.waiting import Progress, Wait, is_final
+from airflow_src_provider.client.waiting import Progress, Wait, is_final, silence_began
 from airflow_src_provider.exceptions import ApiError, InvalidInputError, RemoteWorkError, WaitTimeoutError
 from airflow_src_provider.operators.durable import Ledger
 from airflow_src_provider.remote import LONGEST, RemoteTask
@@ -66,7 +66,8 @@ class RemoteSensor(RemoteTask, BaseSensorOperator):
         self.deferrable = deferrable
         self.cancel_on_kill = False
         self._progress: Progress | None = None
-        self._deadline = self._answered = 0.0
+        self._deadline = 0.0
+        self._silent_since: float | None = None
         self._ended: list[int] = []
         self._calls_before = self._counted = 0
 
@@ -114,16 +115,18 @@ class RemoteSensor(RemoteTask, BaseSensorOperator):
         """Look once."""
         if self._progress is None:
             self._progress = Progress(self._begin(context))
-            self._answered = time.time()
+            self._silent_since = None
             self._ended = []
             if self.reschedule:
                 self._recall(context, self._progress)
         progress = self._progress
         try:
             line = progress.update(progress.wait.look(self._looker, progress.pending))
-            self._answered = time.time()
+            self._silent_since = None
         except ApiError as error:
-            if is_final(error, time.time() - self._answered):
+            moment = time.time()
+            self._silent_since = silence_began(error, self._silent_since, moment)
+            if is_final(error, 0.0 if self._silent_since is None else moment - self._silent_since):
                 raise RemoteWorkError(f"waiting came to an end: {error}") from error
             line = f"No answer this time, still waiting: {error}"
         if line:
@@ -192,15 +195,15 @@ class RemoteSensor(RemoteTask, BaseSensorOperator):
                 ledger.put(f"ends.{number}", [results, failed])
         self._ended = ended
         # Last, because it says which of the others count.
-        look = {"try": context["ti"].try_number, "answered": self._answered, "calls": self._count(), "ended": ended}
-        ledger.put("look", look)
+        look = {"try": context["ti"].try_number, "calls": self._count(), "ended": ended}
+        ledger.put("look", {**look, "silent_since": self._silent_since})
 
     def _recall(self, context: Context, progress: Progress) -> None:
         ledger = Ledger(context)
         look = ledger.get("look")
         if look is None or look["try"] != context["ti"].try_number:
             return
-        self._answered, self._calls_before, self._ended = look["answered"], look["calls"], look["ended"]
+        self._silent_since, self._calls_before, self._ended = look.get("silent_since"), look["calls"], look["ended"]
         for number, ended in enumerate(self._ended):
             results, failed = (ledger.get(f"ends.{number}") if ended else None) or ({}, {})
             progress.results.update(results)

@@ -29,10 +29,10 @@ class Job(Wait):
         return Seen("done" if found == "done" else "waiting", str(found))
 
 
-def waited(script: list[ApiError | str]) -> dict[str, Any]:
+def waited(script: list[ApiError | str], interval: float = 60.0) -> dict[str, Any]:
     Job.script = script
     clock = SteppedClock()
-    return wait_blocking(None, Job(["1"]), interval=60.0, deadline=clock() + 1e6, sleep=clock.sleep, clock=clock)
+    return wait_blocking(None, Job(["1"]), interval=interval, deadline=clock() + 1e6, sleep=clock.sleep, clock=clock)
 
 
 def error(kind: type[ApiError]) -> ApiError:
@@ -51,3 +51,13 @@ def test_an_hour_without_an_answer_is_one() -> None:
     with pytest.raises(ServerError):
         waited(["begun", *[error(ServerError) for _ in range(HOURS)], "done"])
     assert len(Job.script) > HOURS / 2
+
+
+def test_one_look_that_fails_is_no_silence_however_rare_the_looks_are() -> None:
+    event = waited(["begun", error(ServerError), "still on", error(ServerError), "done"], interval=1.5 * MAX_SILENCE)
+    assert event["status"] == "success"
+
+
+def test_two_in_a_row_are_if_an_hour_lies_between_them() -> None:
+    with pytest.raises(ServerError):
+        waited(["begun", error(ServerError), error(ServerError), "done"], interval=1.5 * MAX_SILENCE)

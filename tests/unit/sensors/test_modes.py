@@ -122,6 +122,25 @@ def test_shorter_silence_and_maintenance_end_nothing(
 
 
 @every_mode
+def test_an_error_after_hours_of_maintenance_ends_nothing(
+    src: SrcWorld, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    Silent(src, monkeypatch, ServerError("starting"), begin=3 * HOUR, end=3 * HOUR + 600)
+    Silent(src, monkeypatch, MaintenanceError("back soon"), begin=50.0, end=3 * HOUR)
+    src.world.later(4 * HOUR, lambda: set_status(src, "gpu-box", "running"))
+    assert sense(src, SrcWorkspaceSensor, mode, workspace=GPU_BOX, poke_interval=300)["status"] == "running"
+
+
+@every_mode
+def test_one_look_that_fails_ends_nothing_however_rare_the_looks_are(
+    src: SrcWorld, monkeypatch: pytest.MonkeyPatch, mode: str
+) -> None:
+    Silent(src, monkeypatch, ServerError("down"), begin=HOUR, end=2 * HOUR)
+    src.world.later(2 * HOUR, lambda: set_status(src, "gpu-box", "running"))
+    assert sense(src, SrcWorkspaceSensor, mode, workspace=GPU_BOX, poke_interval=4000)["status"] == "running"
+
+
+@every_mode
 @pytest.mark.parametrize("begin", [0.0, 50.0])
 def test_a_refusal_ends_it(src: SrcWorld, monkeypatch: pytest.MonkeyPatch, mode: str, begin: float) -> None:
     Silent(src, monkeypatch, ForbiddenError("not yours"), begin=begin)
