@@ -11,7 +11,6 @@ from airflow.sdk.exceptions import AirflowSkipException
 from airflow_src_provider.client.src.progress import READ_LAG, in_transition
 from airflow_src_provider.client.src.states import WENT_WELL, WENT_WRONG, raw_status
 from airflow_src_provider.client.src.waits import MAX_SUMMARIES, UNDO_AGAIN, baseline, newer_action, summary
-from airflow_src_provider.client.waiting import NOT_NOW
 from airflow_src_provider.exceptions import (
     ApiError,
     BadRequestError,
@@ -111,11 +110,17 @@ class SrcActionOperator(SrcUndoingOperator):
         self.given = carry["given"] = self.prepare()
         chosen = self.select_once(Ledger(context, self.durable))
         self.link_to([summary(one) for one in chosen])
-        self._sort(context, carry, chosen)
+        with self.giving_up(context):
+            self._sort(context, carry, chosen)
         return carry
 
     def go_on(self, context: Context, carry: dict[str, Any]) -> Any:
         """Send and wait, in turns, until every workspace is done or has failed."""
+        with self.giving_up(context):
+            self._in_waves(context, carry)
+        return self.finish(context, carry, None)
+
+    def _in_waves(self, context: Context, carry: dict[str, Any]) -> None:
         while self._next_wave(context, carry):
             last = carry["stage"] == self.action and not carry["todo"] and not carry["busy"]
             if last and not self.wait_for_completion:
@@ -126,23 +131,15 @@ class SrcActionOperator(SrcUndoingOperator):
             self._seen.clear()
             wait = self.waits_for(carry)
             assert wait is not None
-            try:
-                event = self.wait_for(
-                    wait, trigger=self.trigger_path, deadline=carry["deadline"], carry=carry, found=known
-                )
-            except NOT_NOW:
-                raise
-            except ApiError:
-                self.give_up(context, carry)
-                raise
-            self._take_in(context, carry, self.checked(context, event, carry))
-        return self.finish(context, carry, None)
+            event = self.wait_for(wait, trigger=self.trigger_path, deadline=carry["deadline"], carry=carry, found=known)
+            self._take_in(context, carry, self.outcome(event, carry))
 
     def execute_complete(self, context: Context, event: Any, carry: dict[str, Any]) -> Any:
         """Resume after a wait."""
         self.given = carry["given"]
         self.undo_if_killed(carry)
-        self._take_in(context, carry, self.checked(context, event, carry))
+        with self.giving_up(context):
+            self._take_in(context, carry, self.outcome(event, carry))
         return self.go_on(context, carry)
 
     def waits_for(self, carry: dict[str, Any]) -> Wait | None:
@@ -162,11 +159,13 @@ class SrcActionOperator(SrcUndoingOperator):
         self.link_to(list(results.values()))
         total = len(failed) + len(results)
         tolerated = not self.is_single and tolerates(self.on_item_failure, len(failed), total)
-        self.undo_failed(context, carry, is_final=tolerated)
-        if failed and self.is_single:
-            raise RemoteWorkError(next(iter(failed.values())), failed)
-        if not tolerated and failed:
-            raise RemoteWorkError(f"{len(failed)} of {total} workspaces failed:\n{failures_text(failed)}", failed)
+        error = None
+        if failed and not tolerated:
+            text = f"{len(failed)} of {total} workspaces failed:\n{failures_text(failed)}"
+            error = RemoteWorkError(next(iter(failed.values())) if self.is_single else text, failed)
+        self.undo_failed(context, carry, error)
+        if error:
+            raise error
         if failed:
             self.log.warning("%d workspaces failed:\n%s", len(failed), failures_text(failed))
         return self.report(results, failed, carry["changed"], self.api_calls(carry))

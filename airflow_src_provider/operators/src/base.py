@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
+
+from airflow.sdk import RetryAction
 
 from airflow_src_provider.client.src.selection import check_choice, chosen, select
 from airflow_src_provider.client.src.waits import MAX_IDS, MAX_SUMMARIES
@@ -14,6 +17,8 @@ from airflow_src_provider.remote import is_template
 
 if TYPE_CHECKING:
     from datetime import timedelta
+
+    from airflow.sdk.definitions.context import Context
 
     from airflow_src_provider.client.src.base import Json, JsonList
     from airflow_src_provider.operators.durable import Ledger
@@ -46,6 +51,18 @@ class SrcOperator(RemoteOperator):
         """Refuse bad input while the DAG is parsed, unless some of it is known only when the task runs."""
         if not any(is_template(getattr(self, field)) for field in self.template_fields):
             self.check()
+
+    def is_tried_again(self, context: Context, error: Exception) -> bool:
+        """Tell whether Airflow starts another try after an error: one is left, and no retry policy is against it."""
+        ti: Any = context["ti"]
+        tries = int(ti.max_tries or 0)
+        policy = getattr(self, "retry_policy", None)
+        if policy is not None:
+            # As Airflow does, which goes on without a policy that fails.
+            with contextlib.suppress(Exception):
+                if policy.evaluate(error, ti.try_number, tries, context).action is RetryAction.FAIL:
+                    return False
+        return int(ti.try_number) <= tries
 
     def link_to(self, workspaces: Sequence[Mapping[str, Any]]) -> None:
         """Let the task's link lead to the only workspace, or to the portal."""

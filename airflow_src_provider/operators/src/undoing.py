@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_src_provider.client.src.states import raw_status
 from airflow_src_provider.client.src.waits import WorkspaceWait, newer_action
+from airflow_src_provider.client.waiting import NOT_NOW
 from airflow_src_provider.exceptions import ApiError, RemoteWorkError
 from airflow_src_provider.operators.durable import Ledger
 from airflow_src_provider.operators.src.decisions import SrcDecidingOperator
@@ -62,35 +63,28 @@ class SrcUndoingOperator(SrcDecidingOperator):
         else:
             self._waiting_for = None
 
-    def checked(self, context: Context, event: Any, carry: dict[str, Any]) -> dict[str, Any]:
-        """Return the checked event, or raise, as :meth:`outcome` does."""
+    @contextlib.contextmanager
+    def giving_up(self, context: Context) -> Iterator[None]:
+        """Undo everything when what is inside comes to no result, unless a pause or a retry goes on with it.
+
+        That is what a kill would undo: also what may have been asked for without an answer.
+        """
         try:
-            return self.outcome(event, carry)
-        except RemoteWorkError:
-            self.give_up(context, carry)
+            yield
+        except (ApiError, RemoteWorkError) as error:
+            goes_on = self.is_tried_again(context, error) or (isinstance(error, NOT_NOW) and self._can_pause)
+            if self._waiting_for is not None and self._waiting_for.options.get("undo") and not goes_on:
+                self._end(self._waiting_for)
             raise
 
-    def give_up(self, context: Context, carry: dict[str, Any]) -> None:
-        """Undo everything when the wait ended without a result, unless a retry goes on with it."""
-        if not _retries_left(context):
-            self._undo(carry, carry["changed"])
-
-    def undo_failed(self, context: Context, carry: dict[str, Any], is_final: bool) -> None:
+    def undo_failed(self, context: Context, carry: dict[str, Any], error: Exception | None) -> None:
         """Undo what counts as failed and may be on, or come up, all the same.
 
-        :param is_final: whether the task ends well, so that there is no retry even if some are left.
+        :param error: how the task ends; ``None`` when it ends well, so that there is no retry even if some are left.
         """
         ids = [id_ for id_ in carry["changed"] if id_ in carry["failed"]]
-        if self.undo and ids and (is_final or not _retries_left(context)):
+        if self.undo and ids and (error is None or not self.is_tried_again(context, error)):
             with contextlib.suppress(ApiError):
                 found = self.client.workspaces.look(ids)
-                self._undo(carry, [id_ for id_, one in found.items() if raw_status(one) in _MAY_BE_ON])
-
-    def _undo(self, carry: dict[str, Any], ids: Sequence[str]) -> None:
-        if self.undo and ids:
-            self._end(self.wait_of(carry, ids, ids))
-
-
-def _retries_left(context: Context) -> bool:
-    ti: Any = context["ti"]
-    return int(ti.try_number) <= int(ti.max_tries or 0)
+                if on := [id_ for id_, one in found.items() if raw_status(one) in _MAY_BE_ON]:
+                    self._end(self.wait_of(carry, on, on))

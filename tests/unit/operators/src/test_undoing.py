@@ -6,11 +6,19 @@ import contextlib
 from typing import Any
 
 import pytest
+from airflow.sdk import RetryDecision, RetryPolicy
 from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_src_provider.client.src.waits import WorkspaceWait
-from airflow_src_provider.exceptions import RemoteWorkError, TokenRejectedError, WaitTimeoutError
+from airflow_src_provider.exceptions import (
+    ForbiddenError,
+    RemoteWorkError,
+    ServiceUnavailableError,
+    TokenRejectedError,
+    WaitTimeoutError,
+)
 from airflow_src_provider.operators.src import SrcResumeWorkspaceOperator
+from airflow_src_provider.retry import ResearchCloudRetryPolicy
 from tests.unit.fakes import FakeStore, make_context
 from tests.unit.src_world import GPU_BOX, NO_GPU, SrcWorld
 
@@ -218,6 +226,85 @@ def test_a_machine_that_may_fail_but_runs_is_paused_as_the_task_ends_well(src: S
     src.sandbox.advance(300)
     assert (list(result["failed"]), src.status("gpu-box")) == ([GPU_BOX], "paused")
     assert src.status("Training box 2") == "running"
+
+
+def refuse_a_look(src: SrcWorld, id_: str, skip: int = 0) -> None:
+    rule = {"service": "src", "method": "GET", "path": id_, "action": "status", "status": 403, "times": 1}
+    src.sandbox.fault(**rule, json={"code": 403, "message": ["no"]}, skip=skip)
+
+
+def unanswered(src: SrcWorld, name: str, when: str = "before") -> None:
+    """Lose the answer to a resume, and let the look for what became of it fail."""
+    path = src.id_of(name)
+    src.sandbox.fault(service="src", method="POST", path=f"{path}/actions/resume", action="close", when=when)
+    refuse_a_look(src, path)
+
+
+@BOTH_MODES
+@pytest.mark.parametrize(("context", "left"), [(LAST_TRY, {"paused"}), ({}, {"running"})])
+def test_an_error_between_two_waves_pauses_the_first_if_no_retry_goes_on(
+    src: SrcWorld, deferrable: bool, context: dict[str, Any], left: set[str]
+) -> None:
+    names = six(src)[:2]
+    unanswered(src, names[1], "after")
+    with pytest.raises(ForbiddenError):
+        src.run(resume(names, deferrable=deferrable, at_once=1), make_context(**context))
+    src.sandbox.advance(300)
+    # The second one, too: it has begun to resume, which nobody has seen.
+    assert {src.status(name) for name in names} == left
+
+
+def test_a_full_queue_between_two_waves_pauses_the_first_if_nobody_comes_back(src: SrcWorld) -> None:
+    names = six(src)[:2]
+    answer = {"code": 503, "status": "Service Unavailable", "message": ["Queue is full"]}
+    rule = {"service": "src", "method": "POST", "path": f"{src.id_of(names[1])}/actions", "action": "status"}
+    src.sandbox.fault(**rule, status=503, json=answer, headers={"Retry-After": "4000"}, times=None)
+    with pytest.raises(ServiceUnavailableError):
+        src.run(resume(names, at_once=1), make_context(**LAST_TRY))
+    src.sandbox.advance(300)
+    assert src.status(names[0]) == "paused"
+
+
+def test_a_last_try_that_cannot_find_out_what_was_asked_for_pauses_it(
+    src: SrcWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    src.sandbox.configure(stale_seconds=60.0, stale_history=True)
+    store = FakeStore()
+    with pytest.raises(TaskDeferred):
+        resume(deferrable=True).execute(make_context(store))
+    refuse_a_look(src, GPU_BOX, skip=1)
+    with pytest.raises(ForbiddenError):
+        src.run(resume(), make_context(store, **LAST_TRY))
+    src.sandbox.advance(300)
+    assert (src.status("gpu-box"), src.effects("gpu-box")) == ("paused", {"resume": 1, "pause": 1})
+
+
+class FailOnBrokenMachines(RetryPolicy):
+    def evaluate(self, exception: BaseException, try_number: int, max_tries: int, context: Any = None) -> RetryDecision:
+        return RetryDecision.fail() if isinstance(exception, RemoteWorkError) else RetryDecision.default()
+
+
+@pytest.mark.parametrize(("policy", "left"), [(ResearchCloudRetryPolicy(), "paused"), (None, "running")])
+def test_an_error_after_which_the_retry_policy_is_against_a_retry_pauses_the_machine(
+    src: SrcWorld, policy: RetryPolicy | None, left: str
+) -> None:
+    refuse_a_look(src, GPU_BOX, skip=1)
+    with pytest.raises(ForbiddenError):
+        src.run(resume(retries=2, retry_policy=policy), make_context())
+    src.sandbox.advance(300)
+    assert src.status("gpu-box") == left
+
+
+@BOTH_MODES
+@pytest.mark.parametrize(("policy", "pauses"), [(FailOnBrokenMachines(), 1), (ResearchCloudRetryPolicy(), 0)])
+def test_a_broken_machine_is_paused_if_the_retry_policy_is_against_a_retry(
+    src: SrcWorld, deferrable: bool, policy: RetryPolicy, pauses: int
+) -> None:
+    src.world.later(20, lambda: src.world.by_name("gpu-box").overrides.update(status="unhealthy"))
+    with pytest.raises(RemoteWorkError, match="unhealthy"):
+        src.run(resume(deferrable=deferrable, retries=2, retry_policy=policy), make_context())
+    assert src.calls()["POST workspaces/<id>/actions/pause/"] >= pauses
+    assert pauses or not src.calls()["POST workspaces/<id>/actions/pause/"]
 
 
 def test_a_resume_without_room_has_nothing_to_pause(src: SrcWorld) -> None:
