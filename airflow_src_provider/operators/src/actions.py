@@ -190,9 +190,14 @@ class SrcActionOperator(SrcUndoingOperator):
                 need, detail = "failed", str(error)
             if (asked := notes[id_]) and need == "act":
                 workspace, need, detail = self._recall(workspace, asked)
-            own = bool(asked and newer_action(workspace, self.action, **asked))
-            if asked and own and need in ("done", "join", "later"):
+            own = bool(asked and self.is_own(workspace, asked))
+            if asked and own and need != "act":
                 self.mark(carry, id_, **asked)
+            if not own and need == "join":
+                carry["joined"] += [] if id_ in carry["doubted"] else [id_]
+                carry["sent"][id_], carry["before"][id_] = detail or time.time(), []
+            if not own and need in ("done", "join", "later"):
+                self.adopt(context, carry, workspace)
             if need == "done" and self.may_be_old(context, workspace):
                 need = "later"
             if need == "later" and id_ in carry["doubted"]:
@@ -205,10 +210,6 @@ class SrcActionOperator(SrcUndoingOperator):
                 carry["failed"][id_] = f"{name}: {detail}"
             elif need == "join":
                 self.log.info("%s: %s is under way already.", name, self.action)
-                if not own:
-                    carry["joined"] += [] if id_ in carry["doubted"] else [id_]
-                    carry["sent"][id_], carry["before"][id_] = detail or time.time(), []
-                    self.adopt(context, carry, workspace)
                 carry["wave"].append(id_)
                 self._seen[id_] = workspace
             elif need == "later":

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_src_provider.client.src.states import raw_status
-from airflow_src_provider.client.src.waits import WorkspaceWait, newer_action
+from airflow_src_provider.client.src.waits import WorkspaceWait, is_overtaken, newer_action
 from airflow_src_provider.client.waiting import NOT_NOW
 from airflow_src_provider.exceptions import ApiError, RemoteWorkError
 from airflow_src_provider.operators.durable import Ledger
@@ -39,11 +39,16 @@ class SrcUndoingOperator(SrcDecidingOperator):
             carry["changed"].append(id_)
         carry["sent"][id_], carry["before"][id_] = sent, before
 
+    def is_own(self, workspace: Json, asked: dict[str, Any]) -> bool:
+        """Tell whether the newest action is the one that was asked for, and not what somebody asked for after it."""
+        began = newer_action(workspace, self.action, **asked) is not None
+        return began and not is_overtaken(workspace, self.action, **asked)
+
     def adopt(self, context: Context, carry: dict[str, Any], workspace: Json) -> None:
         """Take for its own what this task asked for before it was cleared: nobody else takes it back any more."""
         id_ = str(workspace["id"])
         asked = Ledger(context, self.durable).older(f"{self.action}.{id_}") if self.undo else None
-        if asked and newer_action(workspace, self.action, **asked):
+        if asked and self.is_own(workspace, asked):
             self.mark(carry, id_, **asked)
 
     def wait_of(self, carry: dict[str, Any], ids: Sequence[str], undo_ids: Sequence[str], **options: Any) -> Wait:

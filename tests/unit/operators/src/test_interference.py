@@ -220,6 +220,30 @@ def test_a_resume_that_is_refused_because_somebody_else_was_faster_is_theirs(
     assert (src.status("gpu-box"), src.effects("gpu-box")) == ("running", {"resume:API": 1})
 
 
+@pytest.mark.parametrize("context", [{"try_number": 2}, {"try_number": 2, "max_tries": 3}])
+def test_what_somebody_has_resumed_after_this_task_is_theirs(src: SrcWorld, context: dict[str, int]) -> None:
+    store, box = FakeStore(), src.world.by_name("gpu-box")
+    assert src.run(resume(), make_context(store))["changed"]
+    src.world.platform(box, "pause", "API")
+    src.sandbox.advance(86400)
+    src.world.platform(box, "resume", "API")
+    src.sandbox.advance(300)
+    # A retry, and a clear.
+    assert src.run(resume(), make_context(store, **context))["changed"] is False
+
+
+def test_what_somebody_has_resumed_after_there_was_no_room_is_theirs(src: SrcWorld) -> None:
+    store = FakeStore()
+    src.world.plan("resume", outcome="failed")
+    with pytest.raises(RemoteWorkError):
+        src.run(resume(), make_context(store))
+    src.world.plans.clear()
+    src.sandbox.advance(60)
+    src.world.platform(src.world.by_name("gpu-box"), "resume", "API")
+    src.sandbox.advance(300)
+    assert src.run(resume(), make_context(store, try_number=2))["changed"] is False
+
+
 def test_a_clear_goes_on_with_the_resume_and_it_is_its_own(src: SrcWorld) -> None:
     store = FakeStore()
     with pytest.raises(TaskDeferred):

@@ -41,8 +41,10 @@ def undone(deferred: pytest.ExceptionInfo[TaskDeferred]) -> list[str]:
     return list(arguments["wait"]["undo_ids"])
 
 
-def in_second_wave(src: SrcWorld, names: list[str]) -> pytest.ExceptionInfo[TaskDeferred]:
-    task, context = resume(names, deferrable=True, at_once=3), make_context()
+def in_second_wave(
+    src: SrcWorld, names: list[str], store: FakeStore | None = None
+) -> pytest.ExceptionInfo[TaskDeferred]:
+    task, context = resume(names, deferrable=True, at_once=3), make_context(store)
     with pytest.raises(TaskDeferred) as first:
         task.execute(context)
     with pytest.raises(TaskDeferred) as second:
@@ -277,6 +279,43 @@ def test_a_last_try_that_cannot_find_out_what_was_asked_for_pauses_it(
         src.run(resume(), make_context(store, **LAST_TRY))
     src.sandbox.advance(300)
     assert (src.status("gpu-box"), src.effects("gpu-box")) == ("paused", {"resume": 1, "pause": 1})
+
+
+def left_by_a_dead_worker(src: SrcWorld, store: FakeStore) -> None:
+    with pytest.raises(TaskDeferred):
+        resume(deferrable=True).execute(make_context(store))
+    src.sandbox.advance(300)
+    assert src.status("gpu-box") == "running"
+
+
+def test_a_last_try_that_finds_its_machine_broken_pauses_it(src: SrcWorld) -> None:
+    store = FakeStore()
+    left_by_a_dead_worker(src, store)
+    src.world.by_name("gpu-box").status = "unhealthy"
+    with pytest.raises(RemoteWorkError, match="unhealthy"):
+        src.run(resume(), make_context(store, **LAST_TRY))
+    assert src.calls()["POST workspaces/<id>/actions/pause/"] >= 1
+
+
+def test_a_retry_that_waits_for_another_change_of_its_machine_pauses_it_if_killed(src: SrcWorld) -> None:
+    store = FakeStore()
+    left_by_a_dead_worker(src, store)
+    src.world.platform(src.world.by_name("gpu-box"), "update_nsgs", "API")
+    with pytest.raises(TaskDeferred) as deferred:
+        resume(deferrable=True).execute(make_context(store, try_number=2))
+    assert deferred.value.trigger.serialize()[1]["wait"]["action"] == "settle"
+    assert undone(deferred) == [GPU_BOX]
+
+
+def test_a_clear_in_a_later_wave_takes_over_all_that_was_resumed(src: SrcWorld) -> None:
+    names, store = six(src), FakeStore()
+    in_second_wave(src, names, store)
+    with pytest.raises(TaskDeferred) as again:
+        resume(names, deferrable=True, at_once=3).execute(make_context(store, try_number=2, max_tries=3))
+    assert sorted(undone(again)) == sorted(src.id_of(name) for name in names)
+    result = src.resume(resume(names), again.value, make_context(store, try_number=2, max_tries=3))
+    assert len(result["changed"]) == 6
+    assert [src.effects(name) for name in names] == [{"resume": 1}] * 6
 
 
 class FailOnBrokenMachines(RetryPolicy):
