@@ -18,7 +18,7 @@ from airflow_src_provider.exceptions import (
     RateLimitError,
     WaitTimeoutError,
 )
-from airflow_src_provider.operators.durable import RESUMED, Ledger
+from airflow_src_provider.operators.durable import BEGAN, RESUMED, Ledger
 from airflow_src_provider.remote import BACKSTOP, LOOK, RemoteTask, listed, seconds
 
 if TYPE_CHECKING:
@@ -66,6 +66,8 @@ class RemoteOperator(RemoteTask, BaseOperator):
     _has_acted = False
     #: Whether it waits in the worker for as long as requests may wait.
     _is_patient = False
+    #: When it last began with nothing but its memory: at the start of the try or after a pause.
+    _began: float | None = None
     #: Whether this try has begun anew after a pause, in this process or before a wait.
     _has_paused = False
 
@@ -143,6 +145,7 @@ class RemoteOperator(RemoteTask, BaseOperator):
         if not isinstance(conn_id, str) or not conn_id.strip():
             raise InvalidInputError(self.conn_id_field, conn_id, "the id of a connection")
         self.rendered = True
+        self._began = time.time()
         return self._or_pause(context, lambda: self.work(context))
 
     def work(self, context: Context) -> Any:
@@ -170,6 +173,8 @@ class RemoteOperator(RemoteTask, BaseOperator):
         carry = event.get("carry") if isinstance(event, dict) else None
         if isinstance(carry, dict) and "deadline" in carry:
             context[DEADLINE] = carry["deadline"]
+        if isinstance(carry, dict) and carry.get("began"):
+            context[BEGAN] = self._began = carry["began"]
         if isinstance(carry, dict) and carry.get("paused"):
             # What was sent before the pause may still be without a record, however many waits came since.
             context[RESUMED] = self._has_paused = True
@@ -232,6 +237,7 @@ class RemoteOperator(RemoteTask, BaseOperator):
         self.check_event(event)
         context[RESUMED] = self._has_paused = True
         context[DEADLINE] = carry["give_up_at"]
+        self._began = time.time()
         self._counted = -carry["api_calls"]
         self._is_patient = carry.get("patient", False)
         if started := carry.get("on_kill_of"):
@@ -270,6 +276,7 @@ class RemoteOperator(RemoteTask, BaseOperator):
         """Return the carry for a deferral: calls made before it would be forgotten with the process."""
         carry["api_calls"] = self.api_calls(carry)
         self._counted = self.client.session.calls
+        carry["began"] = self._began
         if self._has_paused:
             carry["paused"] = True
         return carry

@@ -37,6 +37,10 @@ T = TypeVar("T")
 
 #: Key of the context in which a task says that it paused and begins anew.
 RESUMED = "airflow_src_provider_resumed"
+#: Key of the context under which a task that goes on after a wait has the moment (epoch seconds) at which it last began
+#: with nothing but its memory. A process that ends in a wait has recorded all that it sent, so nothing sent since then
+#: is still under way.
+BEGAN = "airflow_src_provider_began"
 #: Key of the context in which the ledgers of one process share what they read of the store when it began.
 SHARED = "airflow_src_provider_memory"
 
@@ -275,6 +279,8 @@ class Ledger:
         """Let what an earlier process has sent last become visible, before it is looked for."""
         last = self._announced_before()
         if last is None or last["epoch"] != self.epoch or self._shared.get("settled"):
+            return
+        if last["value"] >= self._context.get(BEGAN, math.inf):
             return
         self._shared["settled"] = True
         left = min(SETTLING, last["value"] + SETTLING - time.time())

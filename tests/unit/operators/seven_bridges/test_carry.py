@@ -11,6 +11,7 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_src_provider.exceptions import RemoteWorkError, WaitTimeoutError
+from airflow_src_provider.operators import durable
 from airflow_src_provider.operators.seven_bridges import (
     SevenBridgesCopyFilesOperator,
     SevenBridgesDeleteFilesOperator,
@@ -19,7 +20,8 @@ from airflow_src_provider.operators.seven_bridges import (
     SevenBridgesRerunFailedTasksOperator,
 )
 from tests.unit.fakes import FakeStore, make_context
-from tests.unit.operators.seven_bridges.test_exactly_once import archive_ids
+from tests.unit.operators.seven_bridges.test_exactly_once import Killed, archive_ids, run_many
+from tests.unit.operators.seven_bridges.test_groups import dies_at
 from tests.unit.operators.seven_bridges.test_tasks import many, submit
 from tests.unit.sb_world import PROJECT, RESULTS, VOLUME, SbWorld
 
@@ -196,3 +198,33 @@ def test_a_deletion_leaves_in_the_memory_what_it_deletes(sb: SbWorld) -> None:
     sizes, result = rows(sb, make, make_context())
     assert max(sizes) < 1000
     assert (result["deleted"], len(set(result["file_ids"])), result["failed"]) == (301, 301, 0)
+
+
+def test_a_retry_lets_what_was_sent_before_it_settle_once_and_not_after_every_wait(
+    sb: SbWorld, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, rests = FakeStore(), []
+
+    def rest(seconds: float) -> None:
+        rests.append(seconds)
+        sb.sleep(seconds)
+
+    def run(method: str, *args: Any) -> Any:
+        return getattr(run_many(sb, deferrable=True, poll_interval=5), method)(*args, make_context(store, try_number=2))
+
+    with monkeypatch.context() as patch:
+        dies_at(patch, "create", 2)
+        with pytest.raises(Killed):
+            run_many(sb, deferrable=True).execute(make_context(store))
+    monkeypatch.setattr(durable.time, "sleep", rest)
+    step: tuple[Any, ...] = ("execute",)
+    mark, waits = sb.mark(), 0
+    while True:
+        try:
+            run(*step)
+            break
+        except TaskDeferred as wait:
+            waits += 1
+            step = ("resume_execution", wait.method_name, {"event": sb.event_of(wait)})
+    assert len(rests) == 1
+    assert sb.calls(mark)["GET tasks"] >= waits > 2, "after each wait it looks all the same"
