@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from airflow_src_provider.checks import text_or_none
 from airflow_src_provider.client.src import validate
@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
     from airflow_src_provider.client.src.base import Json
     from airflow_src_provider.client.waiting import Wait
+
+T = TypeVar("T")
 
 CAPACITY_TRIGGER = "airflow_src_provider.triggers.src.SrcCapacityTrigger"
 _WHEN_FULL = ("refuse", "wait", "try")
@@ -190,8 +192,19 @@ class SrcCreateWorkspaceOperator(SrcOperator):
     def submit(self, context: Context) -> dict[str, Any]:
         """Find what an earlier try has created, or create."""
         creation = self._creation_of(context)
-        made = creation.made_before()
-        return self._create(creation) if made is None else self._adopt(creation, made)
+        if record := Ledger(context, self.durable).get("create"):
+            # Whether it is still there is not known yet, and the look for it may take a while, or fail.
+            self._end_if_killed(record)
+        try:
+            made = self._until_known(creation, creation.made_before)
+        except ApiError as error:
+            if record and not isinstance(error, NOT_NOW) and not self._goes_on(context, error):
+                self._end(self._end_of(record))
+            raise
+        if made is not None:
+            return self._adopt(creation, made)
+        self._waiting_for = None
+        return self._create(creation)
 
     def go_on(self, context: Context, carry: dict[str, Any]) -> Any:
         """Wait for room, create, and wait for the workspace."""
@@ -204,7 +217,7 @@ class SrcCreateWorkspaceOperator(SrcOperator):
             return super().go_on(context, carry)
         except ApiError as error:
             if not isinstance(error, NOT_NOW):
-                self._end_if_last(context, carry)
+                self._end_if_last(context, carry, error)
             raise
 
     def execute_complete(self, context: Context, event: Any, carry: dict[str, Any]) -> Any:
@@ -213,8 +226,8 @@ class SrcCreateWorkspaceOperator(SrcOperator):
             return self.go_on(context, self._got_room(context, carry, event))
         try:
             return super().execute_complete(context, event, carry)
-        except RemoteWorkError:
-            self._end_if_last(context, carry)
+        except RemoteWorkError as error:
+            self._end_if_last(context, carry, error)
             raise
 
     def waits_for(self, carry: dict[str, Any]) -> Wait | None:
@@ -339,17 +352,25 @@ class SrcCreateWorkspaceOperator(SrcOperator):
         return self._create(self._creation_of(context)) | kept
 
     def _send(self, creation: Creation, body: Json) -> dict[str, Any]:
-        if self.cancel_on_kill:
-            self._unanswered = creation, type(self.client)(self.client.session.urgent())
-        try:
+        def send() -> Json:
             made = creation.send(body)
             self._end_if_killed(made)
-        finally:
-            self._unanswered = None
+            return made
+
+        made = self._until_known(creation, send)
         creation.keep(made)
         self.log.info("%s (%s): asked for its creation.", made.get("name"), made["id"])
         self.link_to([summary(made)])
         return self._carry(made, creation.sent)
+
+    def _until_known(self, creation: Creation, do: Callable[[], T]) -> T:
+        """Do what finds out which workspace it is. A kill meanwhile looks for it by its mark."""
+        if self.cancel_on_kill:
+            self._unanswered = creation, type(self.client)(self.client.session.urgent())
+        try:
+            return do()
+        finally:
+            self._unanswered = None
 
     def _existing(self, there: Json) -> dict[str, Any]:
         shown = raw_status(there)
@@ -379,11 +400,13 @@ class SrcCreateWorkspaceOperator(SrcOperator):
     def _end_of(self, made: Json) -> WorkspaceWait:
         return WorkspaceWait([made["id"]], action="create", undo="delete")
 
-    def _end_if_last(self, context: Context, carry: dict[str, Any]) -> None:
+    def _goes_on(self, context: Context, error: Exception) -> bool:
+        return self.durable and self.is_tried_again(context, error)
+
+    def _end_if_last(self, context: Context, carry: dict[str, Any], error: Exception) -> None:
         """Delete what was created, unless a retry will go on with it."""
-        goes_on = self.durable and context["ti"].try_number <= (context["ti"].max_tries or 0)
         wait = self.waits_for(carry)
-        if wait is not None and carry["created"] and not goes_on:
+        if wait is not None and carry["created"] and not self._goes_on(context, error):
             self._end(wait)
 
     def on_kill(self) -> None:
@@ -396,8 +419,8 @@ class SrcCreateWorkspaceOperator(SrcOperator):
                 # Nothing may come up in a signal handler.
                 found = None
                 self.log.warning("%s", error)
-            if found is None:
-                self.log.warning("Whether %s is being created is not known, look at it in the portal.", self.name)
-            else:
+            if found is not None:
                 self._waiting_for, self._urgent_client = self._end_of(found), client
+            elif self._waiting_for is None:
+                self.log.warning("Whether %s is being created is not known, look at it in the portal.", self.name)
         super().on_kill()

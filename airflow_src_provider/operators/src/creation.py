@@ -132,6 +132,9 @@ class Creation:
         :param client: the client to look with.
         """
         asked = self._asked
+        if "mark" not in asked:
+            # Nothing was asked for, or it is known by its id.
+            return None
         there = namesakes(client, self._name, asked["co"])
         ours = [one for one in there if mark_of(one) == asked["mark"]] or [
             one

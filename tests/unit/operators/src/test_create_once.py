@@ -10,8 +10,9 @@ import pytest
 from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_src_provider.client.src.workspaces import Workspaces
-from airflow_src_provider.exceptions import ApiError, OutcomeUnknownError, RemoteWorkError
+from airflow_src_provider.exceptions import ApiError, ForbiddenError, OutcomeUnknownError, RemoteWorkError
 from airflow_src_provider.operators.src import SrcCreateWorkspaceOperator
+from airflow_src_provider.retry import ResearchCloudRetryPolicy
 from tests.unit.fakes import FakeStore, make_context
 from tests.unit.operators.src.test_create import BOTH_MODES, POST, boxes, create
 from tests.unit.src_world import SrcWorld
@@ -247,7 +248,70 @@ def test_killed_before_the_id_is_written_down(src: SrcWorld, monkeypatch: pytest
     assert src.effects("box") == {"create": 1, "delete": 1}
 
 
+def died_after_the_request(src: SrcWorld, is_written_down: bool = True) -> FakeStore:
+    store = FakeStore()
+    create().submit(make_context(store))
+    if not is_written_down:
+        del store["create"]
+    src.sandbox.advance(900)
+    return store
+
+
+@pytest.mark.parametrize("is_written_down", [True, False])
+def test_killed_while_a_retry_looks_for_it(
+    src: SrcWorld, monkeypatch: pytest.MonkeyPatch, is_written_down: bool
+) -> None:
+    store, task = died_after_the_request(src, is_written_down), create()
+    name = "look" if is_written_down else "list"
+    original = getattr(Workspaces, name)
+
+    def killed(self: Workspaces, *arguments: Any, **options: Any) -> Any:
+        monkeypatch.setattr(Workspaces, name, original)
+        task.on_kill()
+        raise Died
+
+    monkeypatch.setattr(Workspaces, name, killed)
+    with pytest.raises(Died):
+        src.run(task, make_context(store, try_number=2))
+    assert src.effects("box") == {"create": 1, "delete": 1}
+
+
+def test_killed_in_a_pause_of_a_retry_that_could_not_look(src: SrcWorld) -> None:
+    store = died_after_the_request(src)
+    answer = {"status": 503, "json": {"code": 0, "message": ["Maintenance"]}, "headers": {"Retry-After": "600"}}
+    src.sandbox.fault(service="src", method="GET", action="status", **answer)
+    with pytest.raises(TaskDeferred) as paused:
+        create(deferrable=True).execute(make_context(store, try_number=2))
+    path, arguments = paused.value.trigger.serialize()[1]["on_kill_of"]
+    assert (path, arguments["wait"]["ids"]) == ("airflow_src_provider.triggers.src.SrcWorkspaceTrigger", made(src))
+    assert arguments["wait"]["undo"] == "delete"
+
+
 # Failed.
+
+
+def forbid_a_look(src: SrcWorld) -> None:
+    rule = {"service": "src", "method": "GET", "action": "status", "status": 403, "times": 1}
+    src.sandbox.fault(**rule, json={"code": 403, "message": ["no"]})
+
+
+@pytest.mark.parametrize(("context", "deleted"), [(LAST, True), ({"try_number": 2}, False)])
+def test_what_a_last_try_cannot_look_at_is_deleted(src: SrcWorld, context: dict[str, int], deleted: bool) -> None:
+    store = died_after_the_request(src)
+    forbid_a_look(src)
+    with pytest.raises(ForbiddenError):
+        src.run(create(), make_context(store, **context))
+    assert src.effects("box") == {"create": 1, **({"delete": 1} if deleted else {})}
+
+
+@pytest.mark.parametrize("hopeless", [True, False])
+def test_an_error_after_which_the_retry_policy_is_against_a_retry_is_the_end(src: SrcWorld, hopeless: bool) -> None:
+    task = create(retries=2, retry_policy=ResearchCloudRetryPolicy() if hopeless else None)
+    src.world.later(100, lambda: forbid_a_look(src))
+    with pytest.raises(ForbiddenError):
+        src.run(task)
+    src.sandbox.advance(900)
+    assert src.effects("box").get("delete", 0) == hopeless
 
 
 def spoil(src: SrcWorld) -> None:
