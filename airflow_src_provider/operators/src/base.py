@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import RetryAction
 
 from airflow_src_provider.client.src.selection import check_choice, chosen, select
+from airflow_src_provider.client.src.states import raw_status
 from airflow_src_provider.client.src.waits import MAX_IDS, MAX_SUMMARIES
 from airflow_src_provider.links.src import PORTAL, SrcWorkspaceLink
 from airflow_src_provider.operators.base import RemoteOperator
@@ -136,7 +137,13 @@ class SrcSelectingOperator(SrcOperator):
         if fresh is not None:
             return fresh
         found = self.client.workspaces.look(ids)
-        return [found.get(id_) or {"id": id_, "status": "deleted"} for id_ in ids]
+        if self.gone_is_deleted:
+            return [found.get(id_) or {"id": id_, "status": "deleted"} for id_ in ids]
+        # A filter may fit nothing: what somebody has deleted since would fail every try.
+        left = [found[id_] for id_ in ids if id_ in found and raw_status(found[id_]) not in ("deleting", "deleted")]
+        if len(left) < len(ids):
+            self.log.info("%d of the %d workspaces selected at first are gone.", len(ids) - len(left), len(ids))
+        return left
 
     def report(
         self, results: Mapping[str, Json], failed: Mapping[str, str], changed: Sequence[str], api_calls: int

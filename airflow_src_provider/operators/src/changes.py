@@ -109,7 +109,8 @@ class SrcUpdateWorkspaceOperator(SrcActionOperator):
 
     def send(self, workspace_id: str) -> Json | None:
         """Send the change."""
-        end = self._end_of(self.current(workspace_id))
+        # Its end was decided when it was read.
+        end = self._end_of({"id": workspace_id})
         answer: Json = self.client.workspaces.update(workspace_id, name=self.name, end_time=end)
         return answer
 

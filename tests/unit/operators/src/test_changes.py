@@ -57,6 +57,12 @@ def test_an_extension_is_not_repeated_by_a_retry(src: SrcWorld) -> None:
     assert end_of(src) == pytest.approx(before + 6 * DAY, abs=1)
 
 
+def test_many_are_extended_with_one_call_for_each(src: SrcWorld) -> None:
+    src.world.add_workspaces(20, "w-", status="paused")
+    assert src.run(update({"name": "w-*"}, extend_by=timedelta(days=7)))["count"] == 20
+    assert sum(src.calls().values()) == 21
+
+
 def test_what_ends_soon_is_extended_and_nothing_else(src: SrcWorld) -> None:
     before = end_of(src, "ends-soon")
     result = src.run(update({"mine": True, "ends_within": timedelta(days=3)}, extend_by=7 * DAY))

@@ -75,6 +75,20 @@ def test_a_retry_looks_at_what_was_selected_with_no_more_calls_than_a_filter_tak
     assert counts[1] <= counts[0] + 1
 
 
+@pytest.mark.parametrize("left", [1, 0])
+def test_a_retry_forgets_what_somebody_has_deleted_since(src: SrcWorld, left: int) -> None:
+    store = FakeStore()
+    boxes = src.world.add_workspaces(2, "z-", status="paused")
+    with pytest.raises(TaskDeferred):
+        resume({"name": "z-*"}).execute(make_context(store))
+    src.sandbox.advance(300)
+    for box in boxes[left:]:
+        src.world.platform(box, "delete", "API")
+    assert src.run(resume({"name": "z-*"}), make_context(store, try_number=2))["count"] == left
+    src.sandbox.advance(300)
+    assert src.run(resume({"name": "z-*"}), make_context(store, try_number=3))["count"] == left
+
+
 @pytest.mark.parametrize("deferrable", [False, True])
 def test_a_retry_of_a_deletion_by_name_finds_it_done(src: SrcWorld, deferrable: bool) -> None:
     store = FakeStore()
