@@ -35,6 +35,8 @@ CONNECT_TIMEOUT = 10.0
 READ_TIMEOUT = 30.0
 MAX_WAIT = 900.0
 IDLE = 15.0
+#: Seconds after a common time in which requests are still sent, and that the last answers may take.
+LAST_ANSWER = 5.0
 REPEATABLE = frozenset({"GET", "HEAD", "PUT", "PATCH", "DELETE"})
 
 
@@ -118,7 +120,7 @@ class ApiSession:
     yields = False
     _within = math.inf
     _before_effect: Callable[[], None] | None = None
-    _wait_until = float("inf")
+    _wait_until = math.inf
 
     @property
     def calls(self) -> int:
@@ -138,6 +140,11 @@ class ApiSession:
         """Return the base URL of a service."""
         return self._base_urls[service]
 
+    @property
+    def is_over(self) -> bool:
+        """Tell whether the time that its requests have in common has passed; see :meth:`lasting`."""
+        return self._clock() >= self._wait_until
+
     def close(self) -> None:
         """Close the pooled connections. The session can be used again afterwards."""
         self._http.close()
@@ -154,6 +161,7 @@ class ApiSession:
         sibling._account = _Account(self._auth, Budget(self.budget.settings, "", store=UnlimitedStore()))
         sibling._timeouts = (within, within)
         sibling._within = within
+        sibling._wait_until = math.inf
         sibling._max_wait = 0.0
         sibling._refresh_token = None
         sibling._meter = Meter()
@@ -188,7 +196,11 @@ class ApiSession:
     def lasting(self, within: float) -> ApiSession:
         """Return a sibling whose requests have a time in common, for a caller who sends many and has to come to an end.
 
-        :param within: seconds from now; after that each request is sent once, if that is possible without waiting.
+        What begins shortly after that time is still sent, once, if that is possible without waiting. Later on each
+        request raises :class:`~airflow_src_provider.exceptions.ApiError` unsent. An answer is waited for as long as there
+        is time left, and at least for some seconds.
+
+        :param within: seconds from now.
         """
         sibling = self.hasty(within)
         sibling._wait_until = self._clock() + within
@@ -266,6 +278,9 @@ class ApiSession:
         return prepare(method, base_url, path, params=params, json=json, headers=self._headers, auth=self._auth)
 
     def _attempt(self, call: _Call) -> ApiResponse:
+        if self._clock() > self._wait_until + LAST_ANSWER:
+            # A service that accepts everything and answers nothing would keep a worker for a time-out per request.
+            raise exc.ApiError("nothing was sent: the time for this and other requests is over", **self._where(call))
         if not self.ending:
             self._wait_for_turn(call)
         if self._before_effect and not call.repeatable:
@@ -291,12 +306,15 @@ class ApiSession:
         reason = WaitedFor.REFUSED if call.refused else WaitedFor.LOOK if self.yields else WaitedFor.TURN
         self._meter.waited(waited, reason)
 
-    def _send(self, call: _Call) -> ApiResponse | exc.ResearchCloudError:
-        where: dict[str, Any] = {
+    def _where(self, call: _Call) -> dict[str, Any]:
+        return {
             "service": " ".join(p for p in (self._service_name, call.service) if p),
             "method": call.prepared.method,
             "path": call.path,
         }
+
+    def _send(self, call: _Call) -> ApiResponse | exc.ResearchCloudError:
+        where = self._where(call)
         clean = self._auth.clean
         status = 0
         try:
@@ -304,7 +322,7 @@ class ApiSession:
                 self._http,
                 call.prepared,
                 timeouts=(self._timeouts[0], call.read_timeout),
-                within=self._within,
+                within=min(self._within, max(LAST_ANSWER, self._wait_until - self._clock())),
                 verify=self._verify,
                 proxies=self._proxies[call.service],
             )
