@@ -140,11 +140,6 @@ class ApiSession:
         """Return the base URL of a service."""
         return self._base_urls[service]
 
-    @property
-    def is_over(self) -> bool:
-        """Tell whether the time that its requests have in common has passed; see :meth:`lasting`."""
-        return self._clock() >= self._wait_until
-
     def close(self) -> None:
         """Close the pooled connections. The session can be used again afterwards."""
         self._http.close()
@@ -197,8 +192,8 @@ class ApiSession:
         """Return a sibling whose requests have a time in common, for a caller who sends many and has to come to an end.
 
         What begins shortly after that time is still sent, once, if that is possible without waiting. Later on each
-        request raises :class:`~airflow_src_provider.exceptions.ApiError` unsent. An answer is waited for as long as there
-        is time left, and at least for some seconds.
+        request raises :class:`~airflow_src_provider.exceptions.ApiError` unsent. An answer is waited for as long as
+        there is time left, at least for some seconds.
 
         :param within: seconds from now.
         """
