@@ -78,7 +78,7 @@ def sb_sandbox() -> Iterator[Sandbox]:
 @pytest.fixture
 def sb(sb_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> SbWorld:
     from airflow_src_provider import remote
-    from airflow_src_provider.client.seven_bridges import finders
+    from airflow_src_provider.client.seven_bridges import finders, waits
     from airflow_src_provider.operators import base, durable
     from airflow_src_provider.operators.seven_bridges import base as sb_base
     from airflow_src_provider.operators.seven_bridges import exports, imports
@@ -90,7 +90,7 @@ def sb(sb_sandbox: Sandbox, monkeypatch: pytest.MonkeyPatch) -> SbWorld:
     sb_sandbox.configure(sb=asdict(SevenBridgesSwitches(limit=1_000_000)))
     world = SbWorld(sb_sandbox)
     clock = SimpleNamespace(time=world.now, monotonic=world.now, sleep=world.sleep)
-    for module in (base, durable, remote, sensors_base, sb_base, finders, imports, exports):
+    for module in (base, durable, remote, sensors_base, sb_base, finders, imports, exports, waits):
         monkeypatch.setattr(module, "time", clock)
     monkeypatch.setattr("airflow.sdk.bases.sensor.time", clock)
     waiting = functools.partial(wait_blocking, sleep=world.sleep, clock=world.now)
