@@ -6,8 +6,7 @@ catalog item, size, collaboration and wallet, and the student's name as a parame
 the course. A run that is repeated, for instance with a longer list, creates only what is missing; a machine that a
 student has paused stays paused.
 
-Three calls for each machine: two look for the teacher's and for one that is there already, one creates. What is known
-by id (`from_workspace`) needs one less.
+Three calls for each machine: two look for the teacher's and for one that is there already, one creates.
 """
 
 from datetime import datetime, timedelta

@@ -16,8 +16,9 @@ class SrcResumeWorkspaceOperator(SrcActionOperator):
     A resume that finds no free GPU ends after about ten minutes, with the workspace paused again; the task then fails
     with the service's own words, at the first look at which that shows. With ``cancel_on_kill`` (default), all that
     this task run resumed is paused again when it is killed, runs out of time, or gives up with no retry left. While a
-    machine still resumes, the service refuses that: it is tried for three minutes, but only once by a worker that is
-    killed, which has five seconds. What somebody else resumed, or has resumed once more since, is left on.
+    machine still resumes, the service refuses that: it is tried for three minutes, for an hour while the service takes
+    nothing at all, but only once by a worker that is killed, which has five seconds. What somebody else resumed, or has
+    resumed once more since, is left on.
 
     XCom: ``id, name, status, ip, fqdn, user, url, end_time, changed, api_calls``; for several workspaces ``count, ids,
     changed, failed`` (reason by id)``, workspaces`` (the same fields, for the first 200) and ``api_calls``.
