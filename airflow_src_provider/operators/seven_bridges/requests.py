@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from typing import TYPE_CHECKING, Any
 
 from airflow_src_provider.checks import Checks, check_json
@@ -95,7 +96,9 @@ class SevenBridgesRequestOperator(SevenBridgesOperator):
         except OutcomeUnknownError as error:
             raise RemoteWorkError(f"whether it was done is not known; look, then clear the task: {error}") from error
         except SupersededError:
-            # There is nobody who would take a note.
+            # Mostly nobody takes a note, but Airflow may only have been away for a moment.
+            with contextlib.suppress(Exception):
+                ledger.put("sending", None)
             raise
         except ResearchCloudError:
             ledger.put("sending", None)

@@ -339,3 +339,22 @@ def test_a_retry_starts_another_job_for_folders_that_could_not_be_deleted(
             sb.run(delete(folders=[folder]), make_context(store))
     assert sb.run(delete(folders=[folder]), make_context(store, try_number=2))["failed"] == 0
     assert sb.calls()["POST async/files/delete"] == 2
+
+
+def test_a_post_that_was_not_sent_for_want_of_a_note_is_sent_by_a_retry(sb: SbWorld) -> None:
+    """Airflow's server was away for a moment, and nobody has replaced this try."""
+
+    class AwayOnce(FakeStore):
+        is_away = True
+
+        def set(self, key: str, value: Any, **_: Any) -> None:
+            if key == "announced" and self.is_away:
+                self.is_away = False
+                raise ConnectionError("restarting")
+            super().set(key, value)
+
+    store = AwayOnce()
+    create = request("/projects", method="POST", json={"name": "New", "billing_group": BILLING})
+    with pytest.raises(SupersededError):
+        sb.run(create, make_context(store))
+    assert sb.run(create, make_context(store, try_number=2))["name"] == "New"
