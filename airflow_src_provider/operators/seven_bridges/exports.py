@@ -117,9 +117,9 @@ class SevenBridgesExportFilesOperator(SevenBridgesOperator):
     def submit(self, context: Context) -> dict[str, Any]:
         """Start the exports."""
         ledger = self.ledger(context)
-        self._begun = self.begun(ledger, context)
         if self.if_exists == "fail":
             self.believe(ledger)
+        self._begun = self.begun(ledger, context)
         self._look_first = ledger.may_have_acted or ledger.older("plan") is not None
         plan = ledger.plan("plan", lambda: self._plan(ledger), PLANNED)
         self._wanted, self._taken = plan, None

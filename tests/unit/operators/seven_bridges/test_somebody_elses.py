@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from datetime import UTC, datetime
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -73,3 +75,14 @@ def test_what_the_first_try_did_is_its_own(sb: SbWorld, make: Make) -> None:
     sb.sandbox.advance(3600)
     result = sb.run(make(sb, if_exists="fail"), make_context(store, try_number=2))
     assert (result["failed"], sb.effects()) == (0, effects)
+
+
+@every
+def test_what_another_task_of_the_run_did_is_not_its_own(sb: SbWorld, make: Make) -> None:
+    """The first worker of the second task vanished, and then a request got lost before it arrived."""
+    run = SimpleNamespace(start_date=datetime.fromtimestamp(sb.now() - 60, UTC))
+    sb.run(make(sb), make_context(task_id="first", dag_run=run))
+    sb.sandbox.advance(3600)
+    sb.sandbox.fault(service="sb", method="POST", path="ports/create", action="close", when="before", times=1)
+    with pytest.raises(RemoteWorkError, match=TAKEN):
+        sb.run(make(sb, if_exists="fail"), make_context(task_id="second", dag_run=run, try_number=2))
