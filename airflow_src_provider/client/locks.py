@@ -19,7 +19,7 @@ class ProcessLock:
     It polls instead of blocking: a holder that is stopped, not killed, must not be able to stop everybody else.
 
     :param path: lock file, which must exist.
-    :param timeout: seconds to wait for the lock.
+    :param timeout: seconds that a wait for the lock takes, for its error; the deadline counts.
     :param poll: seconds between two tries.
     """
 
@@ -36,14 +36,12 @@ class ProcessLock:
         """Return the inode of the lock file, to notice that the file was replaced."""
         return os.fstat(self._fd).st_ino
 
-    def acquire(self, deadline: float | None = None) -> None:
+    def acquire(self, deadline: float) -> None:
         """Wait for the lock.
 
-        :param deadline: moment of the monotonic clock until which to wait, if the wait began before this call.
+        :param deadline: moment of the monotonic clock until which to wait.
         :raises LockTimeoutError: it was not to be had in time.
         """
-        if deadline is None:
-            deadline = time.monotonic() + self._timeout
         while True:
             try:
                 fcntl.flock(self._fd, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -62,15 +60,3 @@ class ProcessLock:
     def close(self) -> None:
         """Close the file, and give the lock back with it. The lock cannot be used again."""
         self._close()
-
-    def __enter__(self) -> ProcessLock:
-        try:
-            self.acquire()
-        except BaseException:
-            # It may come from a signal's handler, just when the lock was taken.
-            self.release()
-            raise
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.release()

@@ -47,8 +47,12 @@ def is_down(store: FileStore) -> bool:
 def lock_held(folder: Path) -> Iterator[None]:
     """Hold the lock as another process would."""
     (path,) = folder.glob("*.lock")
-    with ProcessLock(path, timeout=1):
+    lock = ProcessLock(path, timeout=1)
+    lock.acquire(time.monotonic() + 1)
+    try:
         yield
+    finally:
+        lock.close()
 
 
 def test_a_forked_child_neither_holds_nor_frees_its_parents_lock(tmp_path: Path) -> None:

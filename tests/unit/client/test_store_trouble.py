@@ -168,9 +168,10 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from airflow_src_provider.client.locks import ProcessLock
-with ProcessLock(Path(sys.argv[1]), timeout=60):
-    print("holding", flush=True)
-    time.sleep(60)
+lock = ProcessLock(Path(sys.argv[1]), timeout=60)
+lock.acquire(time.monotonic() + 60)
+print("holding", flush=True)
+time.sleep(60)
 """
 
 

@@ -286,9 +286,10 @@ HOLDER = """
 import sys, time
 from pathlib import Path
 from airflow_src_provider.client.locks import ProcessLock
-with ProcessLock(Path(sys.argv[1]), timeout=5):
-    print("holding", flush=True)
-    time.sleep(60)
+lock = ProcessLock(Path(sys.argv[1]), timeout=5)
+lock.acquire(time.monotonic() + 5)
+print("holding", flush=True)
+time.sleep(60)
 """
 
 
