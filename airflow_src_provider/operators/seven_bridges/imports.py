@@ -94,6 +94,9 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
         self.sheet = sheet
         self._look_first = False
         self._looked = False
+        #: The jobs of this task, listed once for all chunks as long as nothing is sent that the list could not hold.
+        self._jobs: dict[str, str] | None = None
+        self._has_sent = False
         self.check()
 
     def checks(self, check: Checks) -> None:
@@ -145,6 +148,7 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
             # A sheet that does not fit must be refused before anything is imported.
             annotations.changes(names, "sheet" if self.sheet is not None else "metadata")
         self._begun = self.begun(ledger, context)
+        self._jobs, self._has_sent = None, False
         self._look_first = self._looked = began_before or len(locations) <= CHUNK
         self.show(self.project)
         self.log.info("Importing %d objects of %s", len(locations), self.volume)
@@ -205,6 +209,7 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
             )
             for location in wanted
         }
+        self._has_sent = True
         answers = self.client.imports.create_chunk(list(items.values())) if items else []
         made = records(
             answers,
@@ -232,7 +237,9 @@ class SevenBridgesImportFilesOperator(SevenBridgesOperator):
 
         if self.if_exists in ("autorename", "fail"):
             # A file that is there may be anybody's; a job says whose it is.
-            jobs = finders.imports_since(self.client, self.volume, self._place, self._begun)
+            if self._jobs is None or self._has_sent:
+                self._jobs = finders.imports_since(self.client, self.volume, self._place, self._begun)
+            jobs = self._jobs
             return [{"job": jobs[location]} if location in jobs else None for location in locations]
         running = finders.running_imports(self.client, self.volume, self._place)
         # Overwriting once more does no harm, and a file that is there says nothing about when it came.

@@ -250,6 +250,15 @@ def test_import_of_which_the_memory_was_lost(sb: SbWorld, since: float, imported
     assert sb.effects()["imports_created"] == FILES + imported
 
 
+def test_imports_of_which_the_memory_was_lost_are_listed_once_for_all_chunks(sb: SbWorld) -> None:
+    run = SimpleNamespace(start_date=datetime.fromtimestamp(sb.now() - 60, UTC))
+    sb.run(import_files(sb, "autorename"))
+    mark = sb.mark()
+    again = import_files(sb, "autorename", wait_for_completion=False)
+    sb.run(again, make_context(try_number=2, dag_run=run))
+    assert sb.calls(mark) == {"GET storage/imports": 1}
+
+
 @pytest.mark.parametrize("nth", [0, 2])
 def test_copy_lost_when_doubles_are_wanted(sb: SbWorld, nth: int) -> None:
     sb.run(copy_files(sb))
