@@ -69,6 +69,8 @@ class Wait(abc.ABC):
     kind: ClassVar[str]
     #: Whether the texts of :meth:`judge` name what they are about, so that a log need not show the id as well.
     names_itself: ClassVar[bool] = False
+    #: Seconds for which ending it may keep a worker at most, when its time is over.
+    longest_end: ClassVar[float] = 900.0
 
     def __init__(self, ids: Sequence[str], **options: Any) -> None:
         if isinstance(ids, str) or not ids:

@@ -19,7 +19,7 @@ from airflow_src_provider.exceptions import (
     WaitTimeoutError,
 )
 from airflow_src_provider.operators.durable import BEGAN, RESUMED, Ledger
-from airflow_src_provider.remote import BACKSTOP, LOOK, RemoteTask, listed, seconds
+from airflow_src_provider.remote import BACKSTOP, RemoteTask, listed, seconds
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -265,7 +265,7 @@ class RemoteOperator(RemoteTask, BaseOperator):
             if self._waiting_for is None:
                 # A kill meanwhile asks once more, and ends the naps.
                 self.end_if_killed(wait, self.trigger_path)
-            for lines, pause in wait.cancelling(type(client)(client.session.lasting(LOOK))):
+            for lines, pause in wait.cancelling(type(client)(client.session.lasting(wait.longest_end))):
                 for line in lines:
                     self.log.info(line)
                 self._nap(pause)

@@ -204,6 +204,7 @@ class WorkspaceWait(Wait):
 
     kind: ClassVar[str] = "workspaces"
     names_itself: ClassVar[bool] = True
+    longest_end: ClassVar[float] = CREATING_PATIENCE
 
     def __init__(self, ids: Sequence[str], **options: Any) -> None:
         super().__init__(ids, **options)

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from airflow_src_provider.client.http import ApiSession
 from airflow_src_provider.exceptions import InvalidInputError, RemoteWorkError, WaitTimeoutError
 from airflow_src_provider.operators.src import (
     SrcCreateWorkspaceOperator,
@@ -230,6 +231,25 @@ def test_a_copy_can_wait_for_room(src: SrcWorld) -> None:
 @BOTH_MODES
 def test_when_the_time_is_over_the_new_machine_is_deleted(src: SrcWorld, deferrable: bool) -> None:
     src.sandbox.configure(create_seconds=150.0)
+    with pytest.raises(WaitTimeoutError):
+        src.run(create(timeout=60, deferrable=deferrable))
+    assert src.effects("box") == {"create": 1, "delete": 1}
+
+
+@BOTH_MODES
+def test_a_machine_that_is_created_for_long_is_deleted_when_it_can_be(
+    src: SrcWorld, deferrable: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """All requests of an end have one time in common, in which the creation has to be over."""
+    lasting = ApiSession.lasting
+
+    def by_the_clock_of_the_sandbox(session: ApiSession, within: float) -> ApiSession:
+        session = session.hasty(within)
+        session._clock = src.now
+        return lasting(session, within)
+
+    monkeypatch.setattr(ApiSession, "lasting", by_the_clock_of_the_sandbox)
+    src.sandbox.configure(create_seconds=1800.0)
     with pytest.raises(WaitTimeoutError):
         src.run(create(timeout=60, deferrable=deferrable))
     assert src.effects("box") == {"create": 1, "delete": 1}
