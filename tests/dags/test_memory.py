@@ -13,6 +13,7 @@ from tests.dags import runs
 from tests.dags.runs import Run, be_quick
 
 FILES = 250
+FOREVER = 1_000_000.0
 DAG = f"""
 from airflow.sdk import dag
 from airflow_src_provider.operators.seven_bridges import SevenBridgesImportFilesOperator
@@ -36,7 +37,14 @@ remember()
 @pytest.fixture(autouse=True)
 def _dag(sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     be_quick(sandbox, monkeypatch)
-    sandbox.configure(sb={"import_running_seconds": 1800.0})
+    sandbox.configure(sb={"import_running_seconds": FOREVER / 2})
+    defer = SevenBridgesOperator.defer
+
+    def defer_and_end(task: SevenBridgesOperator, **more: Any) -> None:
+        sandbox.advance(FOREVER)
+        defer(task, **more)
+
+    monkeypatch.setattr(SevenBridgesOperator, "defer", defer_and_end)
     (tmp_path / "remember.py").write_text(DAG)
     monkeypatch.setattr(runs, "EXAMPLE_DAGS", tmp_path)
     bundle = "airflow.dag_processing.bundles.local.LocalDagBundle"
