@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
 from airflow_src_provider.client.filestore import FileStore
 from airflow_src_provider.client.stores import RedisStore, Store, held_back
@@ -110,7 +111,6 @@ def check(load: Load, store: Store, trouble: Callable[[], None], small_shares: i
 
 @pytest.fixture
 def server(tmp_path: Path) -> Iterator[RedisServer]:
-    redis = pytest.importorskip("redis")
     server = RedisServer(tmp_path)
     server.start()
     with redis.Redis(port=server.port) as connection:
