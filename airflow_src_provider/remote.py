@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from datetime import timedelta
 from functools import cached_property
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow_src_provider.client.waiting import Wait, wait_blocking
@@ -87,8 +87,7 @@ class RemoteTask:
     @cached_property
     def hook(self) -> Any:
         """Return the hook; the connection is read when it is first needed."""
-        module, _, name = self.hook_path.rpartition(".")
-        return getattr(importlib.import_module(module), name)(getattr(self, self.conn_id_field))
+        return resolve_name(self.hook_path)(getattr(self, self.conn_id_field))
 
     @property
     def client(self) -> Any:
@@ -152,12 +151,11 @@ class RemoteTask:
             self.stop_if_killed()
         if line:
             self.log.info(line)  # type: ignore[attr-defined]
-        module, _, name = trigger.rpartition(".")
         # What is finished already is not asked again.
         carry["finished"] = {"results": progress.results, "failed": progress.failed}
         left = type(wait)(progress.pending, **wait.options)
         self.defer(  # type: ignore[attr-defined]
-            trigger=getattr(importlib.import_module(module), name)(
+            trigger=resolve_name(trigger)(
                 conn_id=getattr(self, self.conn_id_field),
                 wait=left.to_dict(),
                 deadline=deadline,

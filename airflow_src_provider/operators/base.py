@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from datetime import timedelta
 from functools import cached_property
+from pkgutil import resolve_name
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import BaseOperator, conf
@@ -242,8 +242,7 @@ class RemoteOperator(RemoteTask, BaseOperator):
         self._is_patient = carry.get("patient", False)
         if started := carry.get("on_kill_of"):
             path, arguments = started
-            module, _, name = path.rpartition(".")
-            self.end_if_killed(getattr(importlib.import_module(module), name).wait_class(**arguments["wait"]), path)
+            self.end_if_killed(resolve_name(path).wait_class(**arguments["wait"]), path)
         return self.work(context)
 
     def outcome(self, event: Any, carry: dict[str, Any]) -> dict[str, Any]:

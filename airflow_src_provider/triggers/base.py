@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import importlib
 import logging
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from pkgutil import resolve_name
 from typing import Any, ClassVar, TypeVar
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -90,8 +90,7 @@ class WaitTrigger(BaseTrigger):
 
     def make_client(self) -> Any:
         """Build the client from the connection. Blocks, so it runs in a thread."""
-        module, _, name = self.hook_path.rpartition(".")
-        return getattr(importlib.import_module(module), name)(self.conn_id).client
+        return resolve_name(self.hook_path)(self.conn_id).client
 
     def make_poller(self) -> Any:
         """Build the client that the hub looks with. Blocks, so it runs in a thread."""

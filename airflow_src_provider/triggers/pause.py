@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import importlib
 import time
 from collections.abc import AsyncIterator
+from pkgutil import resolve_name
 from typing import Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
@@ -52,8 +52,7 @@ class PauseTrigger(BaseTrigger):
         if self.on_kill_of is None:
             return
         path, arguments = self.on_kill_of
-        module, _, name = path.rpartition(".")
-        trigger = getattr(importlib.import_module(module), name)(**arguments)
+        trigger = resolve_name(path)(**arguments)
         trigger.task_instance = self.task_instance
         ask_state = trigger._ask_state
 
